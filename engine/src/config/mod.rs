@@ -1,0 +1,81 @@
+//! The configuration: the text of a `knockd.conf` to types that cannot be wrong.
+//!
+//! [`parse`] reads everything that knockd 0.8 accepts on purpose, and this project's own keys.
+//! It never stops at the first problem: every problem in the file becomes a [`Diagnostic`].
+
+mod diagnostic;
+mod door;
+mod parse;
+
+pub use diagnostic::{Diagnostic, Replacement, Severity};
+pub use door::{
+    Command, Commands, Door, FailureLimit, Grant, Knock, KnockFlags, MAX_KNOCKS, OneTimeLine,
+    PortRange, PortSet, Sequence, Sequences,
+};
+pub use parse::{Parsed, parse, parse_one_time_lines};
+
+use std::sync::Arc;
+
+/// A configuration that can be run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// The `[options]` section.
+    pub options: Options,
+    /// The doors, in the order of the file: the order in which a packet is judged (S6).
+    pub doors: Vec<Arc<Door>>,
+}
+
+impl Config {
+    /// The most doors a config can have.
+    pub const MAX_DOORS: usize = 65_535;
+
+    /// Replaces the lines of a door's one-time file (S12); what isn't such a door stays as it is.
+    ///
+    /// Parsing leaves the lines empty, for the engine reads no files: the caller reads the file
+    /// that [`Sequences::OneTime`] names and hands over what [`parse_one_time_lines`] made of it.
+    pub fn set_one_time_lines(&mut self, door_index: usize, new_lines: Vec<OneTimeLine>) {
+        let Some(door) = self.doors.get_mut(door_index) else { return };
+        if let Sequences::OneTime { lines, .. } = &mut Arc::make_mut(door).sequences {
+            *lines = new_lines;
+        }
+    }
+}
+
+/// The `[options]` section.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// `UseSyslog`: log through syslog.
+    pub use_syslog: bool,
+    /// `LogFile`: the file to log to.
+    pub log_file: Option<String>,
+    /// `PidFile`: the file that holds the daemon's process number.
+    pub pid_file: Option<String>,
+    /// `Interface`: what to listen on.
+    pub interface: Option<String>,
+    /// `max_attempts` (S14): pairs of source and door that are remembered, 1 to 16,777,216.
+    pub max_attempts: u32,
+    /// `max_leases` (S14): doors that are held open at a time, 1 to 16,777,216.
+    pub max_leases: u32,
+}
+
+impl Options {
+    /// The default of `max_attempts` (S14).
+    pub const DEFAULT_MAX_ATTEMPTS: u32 = 1_048_576;
+    /// The default of `max_leases` (S14).
+    pub const DEFAULT_MAX_LEASES: u32 = 65_536;
+    /// The largest value of `max_attempts` and of `max_leases`.
+    pub const MAX_TABLE: u32 = 16_777_216;
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            use_syslog: false,
+            log_file: None,
+            pid_file: None,
+            interface: None,
+            max_attempts: Self::DEFAULT_MAX_ATTEMPTS,
+            max_leases: Self::DEFAULT_MAX_LEASES,
+        }
+    }
+}

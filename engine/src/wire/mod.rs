@@ -1,0 +1,1 @@
+//! Captured bytes to packets (S3).

@@ -1,0 +1,1 @@
+//! Replays captures through the knock engine.

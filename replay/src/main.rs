@@ -1,0 +1,3 @@
+//! `knock-replay`: what would have opened, and why not.
+
+fn main() {}
