@@ -1,1 +1,2 @@
 //! Replays captures through the knock engine.
+pub mod report;
