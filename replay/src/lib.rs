@@ -1,2 +1,4 @@
 //! Replays captures through the knock engine.
+
 pub mod report;
+pub mod trace;
