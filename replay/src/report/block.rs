@@ -268,8 +268,7 @@ impl Printer {
         match note {
             Note::Runs(command) => {
                 let command = Escaped(command);
-                let _ =
-                    writeln!(text, "{:1$}{faint}runs{faint:#}  {command}", "", Self::INDENT);
+                let _ = writeln!(text, "{:1$}{faint}runs{faint:#}  {command}", "", Self::INDENT);
             }
             Note::Text(told) => self.append_wrapped(told, Style::new(), text),
         }

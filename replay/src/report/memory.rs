@@ -175,7 +175,9 @@ pub(super) struct Ended {
 pub(super) enum EndCause {
     TimedOut,
     /// Another knock came first.
-    Overtaken { by: (Protocol, u16) },
+    Overtaken {
+        by: (Protocol, u16),
+    },
 }
 
 #[cfg(test)]

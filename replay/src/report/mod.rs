@@ -21,6 +21,7 @@ pub use totals::{Damage, DoorTotals, Doors, LocalOrigin, Resets, Totals};
 
 use std::io;
 
+use knock_engine::local::LocalAddresses;
 use knock_engine::output::Output;
 use knock_engine::packet::Packet;
 use knock_engine::time::Timestamp;
@@ -50,6 +51,9 @@ pub trait Report {
     ///
     /// Fails where the output can't be written.
     fn packet(&mut self, packet: &Packet, at: Timestamp, origin: Origin) -> io::Result<()>;
+
+    /// Tells of the local addresses, where a trace told them only after the report began.
+    fn local_addresses(&mut self, _local: &LocalAddresses) {}
 
     /// Makes what was written so far appear.
     ///

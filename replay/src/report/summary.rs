@@ -77,8 +77,7 @@ fn append_table(totals: &Totals, palette: &Palette, text: &mut String) {
     for door in listed() {
         let strong = palette.strong;
         let _ = write!(text, "{strong}{:width$}{strong:#}", name(door));
-        let numbers =
-            [door.attempts, door.opens, door.timeouts, door.resets.sum(), door.closes];
+        let numbers = [door.attempts, door.opens, door.timeouts, door.resets.sum(), door.closes];
         for (index, number) in numbers.into_iter().enumerate() {
             let style = match (index, number) {
                 (_, 0) => palette.faint,
@@ -135,7 +134,8 @@ fn append_packets(totals: &Totals, text: &mut String) {
     let _ = write!(text, "{packets}, {}", Bytes(totals.bytes));
     if let (Some(first), Some(last)) = (totals.first, totals.last) {
         let mut clock = Clock::default();
-        let stamp = |clock: &mut Clock, at| format!("{}T{}Z", clock.date(at).to_owned(), clock.time(at));
+        let stamp =
+            |clock: &mut Clock, at| format!("{}T{}Z", clock.date(at).to_owned(), clock.time(at));
         let (from, until) = (stamp(&mut clock, first), stamp(&mut clock, last));
         let span = Span(last.saturating_duration_since(first));
         let _ = write!(text, ", {from} to {until} ({span})");

@@ -356,7 +356,11 @@ impl<W: Write> Text<W> {
             0 => String::new(),
             n => format!("; {} in progress dropped", Counted(n as u64, "attempt")),
         };
-        self.queue.push(Block::new(at, Mood::Bad, format!("the clock stepped back by {back}{dropped}")));
+        self.queue.push(Block::new(
+            at,
+            Mood::Bad,
+            format!("the clock stepped back by {back}{dropped}"),
+        ));
         self.attempts.clear();
         self.ended.clear();
     }
@@ -475,6 +479,10 @@ impl<W: Write> Report for Text<W> {
         self.opened = None;
         self.explain_ended(packet, at, origin);
         self.release(at)
+    }
+
+    fn local_addresses(&mut self, local: &LocalAddresses) {
+        self.local = local.clone();
     }
 
     fn flush(&mut self) -> io::Result<()> {
