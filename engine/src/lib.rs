@@ -40,4 +40,4 @@ pub mod packet;
 pub mod time;
 pub mod wire;
 
-pub use engine::{Deadline, DeadlineCause, Engine, HashKey, Stats};
+pub use engine::{Deadline, DeadlineCause, Disregard, Engine, HashKey, Stats};

@@ -13,6 +13,44 @@ use crate::config::{Config, Door, KnockFlags, OneTimeLine, PortSet, Sequence, Se
 use crate::local::LocalAddresses;
 use crate::packet::{Packet, Protocol, TcpFlags, Transport};
 
+/// Why a packet did nothing at a door.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Disregard {
+    /// All lines of the door's one-time file are used (S12).
+    Disabled,
+    /// It was not sent to an address that the door watches (S4).
+    WrongTarget,
+    /// The door's `allow` or `deny` list keeps its source out (S4).
+    Denied,
+    /// The door ignores its source for a while (S13).
+    LockedOut,
+    /// Its port is a step, its flags are not those of a knock (S5).
+    WrongFlags,
+    /// Its port is a step of the other protocol.
+    WrongProtocol,
+    /// It is a knock packet, but not the first knock, and its source has no attempt (S7).
+    NotFirstKnock,
+    /// Its port is no step, and its source has no attempt that it could be a stray for.
+    OtherPort,
+}
+
+impl Disregard {
+    /// Returns the reason's name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Disabled => "disabled",
+            Self::WrongTarget => "wrong_target",
+            Self::Denied => "denied",
+            Self::LockedOut => "locked_out",
+            Self::WrongFlags => "wrong_flags",
+            Self::WrongProtocol => "wrong_protocol",
+            Self::NotFirstKnock => "not_first_knock",
+            Self::OtherPort => "other_port",
+        }
+    }
+}
+
 /// A door and the sequence that opens it now.
 #[derive(Debug)]
 pub(super) struct DoorState {
@@ -78,12 +116,15 @@ impl DoorState {
 }
 
 fn is_seen(door: &Door, packet: &Packet, local: &LocalAddresses) -> bool {
-    let for_it = if door.targets.is_empty() {
+    is_for(door, packet, local) && door.admits(packet.source)
+}
+
+fn is_for(door: &Door, packet: &Packet, local: &LocalAddresses) -> bool {
+    if door.targets.is_empty() {
         local.contains(packet.destination)
     } else {
         door.targets.contains(&packet.destination)
-    };
-    for_it && door.admits(packet.source)
+    }
 }
 
 /// Tells whether a packet to a port that is no step of its protocol would be a stray (S5).
@@ -315,6 +356,37 @@ impl Doors {
         is_stray_kind(packet, door.flags, profile.has_udp_strays)
             && is_seen(door, packet, local)
             && !door.ignore_ports.contains(packet.protocol(), packet.destination_port)
+    }
+
+    /// Tells what keeps the packet from being a knock at this door, whatever attempts there are;
+    /// none where it is a knock packet (S4, S5).
+    pub(super) fn disregard(
+        &self,
+        index: DoorIndex,
+        packet: &Packet,
+        local: &LocalAddresses,
+    ) -> Option<Disregard> {
+        let state = self.get(index);
+        let Some(sequence) = state.sequence() else { return Some(Disregard::Disabled) };
+        let has_step = |protocol: Protocol| {
+            let mut knocks = sequence.knocks().iter();
+            knocks.any(|its| (its.protocol, its.port.get()) == (protocol, packet.destination_port))
+        };
+        let other_protocol = match packet.protocol() {
+            Protocol::Tcp => Protocol::Udp,
+            Protocol::Udp => Protocol::Tcp,
+        };
+        if !is_for(&state.door, packet, local) {
+            Some(Disregard::WrongTarget)
+        } else if !state.door.admits(packet.source) {
+            Some(Disregard::Denied)
+        } else if has_step(packet.protocol()) {
+            (!state.accepts(packet)).then_some(Disregard::WrongFlags)
+        } else if has_step(other_protocol) {
+            Some(Disregard::WrongProtocol)
+        } else {
+            Some(Disregard::OtherPort)
+        }
     }
 
     /// Tells whether the packet concerns any door (S5).

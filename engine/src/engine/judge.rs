@@ -85,7 +85,7 @@ impl Engine {
         }
     }
 
-    fn is_locked_out(&self, door: DoorIndex, source: SourceKey) -> bool {
+    pub(super) fn is_locked_out(&self, door: DoorIndex, source: SourceKey) -> bool {
         self.doors.get(door).door.failure_limit.is_some()
             && self.failures.is_locked_out(door, source, self.clock.now())
     }

@@ -17,14 +17,15 @@ use std::sync::Arc;
 
 use self::chain::SlotId;
 use self::cooldowns::Cooldowns;
+pub use self::doors::Disregard;
 use self::doors::Doors;
 use self::failures::Failures;
 use self::leases::Leases;
 use self::places::{DoorQueues, Places};
 use self::schedule::{Cause, Clock, Due, Schedule, Tick};
 pub use self::source::HashKey;
-use self::source::KeyedHasher;
-use crate::config::{Config, Door, Options};
+use self::source::{KeyedHasher, SourceKey};
+use crate::config::{Config, Door, Options, Sequence};
 use crate::local::LocalAddresses;
 use crate::output::{Action, DoorEvent, Event, EventKind, Output, Progress, ResetReason, Trigger};
 use crate::packet::{Packet, Protocol, TcpFlags};
@@ -219,6 +220,32 @@ impl Engine {
         };
         self.is_candidate(packet.protocol(), packet.destination_port, flags)
             && self.doors.concerns(packet, &self.local)
+    }
+
+    /// Tells why a packet, just handled, brought no event at a door: the one of this number in the
+    /// config, counted from 0.
+    ///
+    /// # Panics
+    ///
+    /// Where the config has no door of that number.
+    #[must_use]
+    pub fn disregard(&self, door: usize, packet: &Packet) -> Disregard {
+        let index = DoorIndex::try_from(door).expect("the door is one of the config's");
+        match self.doors.disregard(index, packet, &self.local) {
+            Some(reason @ (Disregard::Disabled | Disregard::WrongTarget | Disregard::Denied)) => {
+                reason
+            }
+            _ if self.is_locked_out(index, SourceKey::new(packet.source)) => Disregard::LockedOut,
+            Some(reason) => reason,
+            None => Disregard::NotFirstKnock,
+        }
+    }
+
+    /// Returns the sequence that opens a door now: the one of this number in the config, counted
+    /// from 0. None where all lines of its one-time file are used (S12).
+    #[must_use]
+    pub fn sequence(&self, door: usize) -> Option<&Sequence> {
+        self.doors.get(DoorIndex::try_from(door).ok()?).sequence()
     }
 
     /// Tells whether a packet could concern a door, from its protocol, destination port and
