@@ -1,1 +1,3 @@
+//! The tests of the engine through its public face.
 
+mod config;
