@@ -2,3 +2,6 @@
 
 mod flags;
 mod wire;
+//! The tests of the engine through its public face.
+
+mod config;
