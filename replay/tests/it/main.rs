@@ -1,0 +1,3 @@
+//! The integration tests of `knock-replay`, in one binary.
+
+mod oracle;
