@@ -23,10 +23,10 @@ pub(super) fn flood<W: Write>(mut traffic: Traffic<W>, plan: Plan) -> io::Result
     traffic.finish()
 }
 
-/// P3: a client begins every millisecond and knocks every 300 ms, so that 600 are under way at
+/// P3: a client begins every millisecond and knocks every 500 ms, so that 1,000 are under way at
 /// any time.
 pub(super) fn crowd<W: Write>(mut traffic: Traffic<W>, plan: Plan) -> io::Result<()> {
-    const GAP_MS: u64 = 300;
+    const GAP_MS: u64 = 500;
     for tick_ms in 0..plan.opens + 2 * GAP_MS {
         for (knock, port) in (0..).zip(KNOCK_PORTS) {
             let begun = tick_ms.checked_sub(knock * GAP_MS);
