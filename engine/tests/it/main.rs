@@ -1,1 +1,4 @@
+//! Tests of the engine through its public interface.
 
+mod flags;
+mod wire;
