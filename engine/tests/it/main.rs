@@ -1,7 +1,5 @@
-//! Tests of the engine through its public interface.
-
-mod flags;
-mod wire;
-//! The tests of the engine through its public face.
+//! The engine's tests through its public face, in one binary: it links once.
 
 mod config;
+mod flags;
+mod wire;
