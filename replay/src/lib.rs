@@ -1,1 +1,3 @@
 //! Replays captures through the knock engine.
+
+pub mod diagnostics;
