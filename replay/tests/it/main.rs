@@ -1,3 +1,4 @@
-//! The integration tests of `knock-replay`, in one binary.
+//! The tests of `knock-replay`, as a library and as a program, in one binary: it links once.
 
+mod diagnostics;
 mod oracle;
