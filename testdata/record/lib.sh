@@ -54,8 +54,8 @@ finish() {
 drop_namespaces() {
     stop_background
     local namespace
-    for namespace in $(ip netns list | awk -v prefix="$PREFIX-" 'index($1, prefix) == 1 { print $1 }'); do
-        ip netns del "$namespace"
+    for namespace in $(ip netns list | cut -d ' ' -f 1); do
+        [[ $namespace != "$PREFIX"-* ]] || ip netns del "$namespace"
     done
 }
 
@@ -167,8 +167,8 @@ capture_start() {
     CAPTURE_FILE=$WORK/$(basename "$file")
     # -Z root: the file lies in a folder of root's. -U: a packet is in the file at once.
     # -B: 64 MiB, for with --immediate-mode the default buffer holds only a few packets.
-    ip netns exec "$SERVER" tcpdump -n -U -Z root -B 65536 --immediate-mode -w "$CAPTURE_FILE" "$@" \
-        2>"$WORK/tcpdump.err" &
+    ip netns exec "$SERVER" tcpdump -n -U -Z root -B 65536 --immediate-mode \
+        -w "$CAPTURE_FILE" "$@" 2>"$WORK/tcpdump.err" &
     CAPTURE=$!
     BACKGROUND+=("$CAPTURE")
     wait_for "tcpdump to listen" grep -q "listening on" "$WORK/tcpdump.err"
