@@ -1,6 +1,7 @@
 //! Attempts: how a packet moves the one of its source, and how attempts end (S6-S10).
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use knock_engine::config::Knock;
 use knock_engine::output::{DoorEvent, EventKind, Progress, ResetReason, Trigger};
@@ -96,8 +97,8 @@ impl Reference {
             stage: 0,
             of: self.sequence_length(door),
             gap: None,
-            elapsed: std::time::Duration::ZERO,
-            margin: std::time::Duration::ZERO,
+            elapsed: Duration::ZERO,
+            margin: Duration::ZERO,
         });
         self.report(door, packet, EventKind::Duplicate, Some(progress));
     }

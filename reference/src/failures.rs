@@ -19,7 +19,6 @@ pub(crate) struct FailureRecord {
 }
 
 /// What came of a failure.
-#[must_use]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Failure {
     /// Nothing more.
