@@ -51,6 +51,13 @@ impl Timestamp {
     pub const fn saturating_duration_since(self, earlier: Self) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
+
+    /// Returns this stamp after the clock was set from `from` to `to`: as long after `to` as it
+    /// was after `from`. A stamp that is not after `from` becomes `to`.
+    #[must_use]
+    pub const fn moved(self, from: Self, to: Self) -> Self {
+        Self(to.0.saturating_add(self.0.saturating_sub(from.0)))
+    }
 }
 
 impl fmt::Display for Timestamp {

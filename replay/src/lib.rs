@@ -1,1 +1,7 @@
 //! Replays captures through the knock engine.
+
+pub mod cli;
+pub mod notice;
+pub mod report;
+pub mod run;
+pub mod trace;

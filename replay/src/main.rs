@@ -1,3 +1,23 @@
 //! `knock-replay`: what would have opened, and why not.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use knock_replay::cli::{Cli, Command};
+use knock_replay::{notice, run};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let result = match &cli.command {
+        Command::Run(args) => run::run(args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        // Whoever reads the output has seen enough, as in `knock-replay run ... | head`.
+        Err(error) if run::is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            notice::error(&error);
+            ExitCode::from(2)
+        }
+    }
+}

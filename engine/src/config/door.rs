@@ -263,7 +263,7 @@ impl fmt::Display for KnockFlags {
 }
 
 /// A set of destination ports.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct PortSet(Vec<PortRange>);
 
 impl PortSet {
@@ -290,7 +290,7 @@ impl PortSet {
 }
 
 /// A range of destination ports.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct PortRange {
     /// The protocol; `None` for both.
     pub protocol: Option<Protocol>,

@@ -5,13 +5,16 @@
 
 mod diagnostic;
 mod door;
+mod escape;
 mod parse;
+mod print;
 
 pub use diagnostic::{Diagnostic, Replacement, Severity};
 pub use door::{
     Command, Commands, Door, FailureLimit, Grant, Knock, KnockFlags, MAX_KNOCKS, OneTimeLine,
     PortRange, PortSet, Sequence, Sequences,
 };
+pub use escape::{escape, is_printable};
 pub use parse::{Parsed, parse, parse_one_time_lines};
 
 use std::sync::Arc;

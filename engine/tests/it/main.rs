@@ -1,6 +1,9 @@
-//! The engine's integration tests, in one binary.
+//! Tests of the engine through its public interface.
 
+mod config;
 mod director;
+mod flags;
 mod model;
 mod properties;
 mod schedule;
+mod wire;

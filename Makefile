@@ -1,0 +1,53 @@
+# `make demo` and `make test` are all that a visitor needs; `make help` lists the rest.
+
+CARGO ?= cargo
+CONF ?= testdata/opencloseSSH.conf
+TRACE ?= testdata/opencloseSSH.pcap
+# How long `make fuzz` runs each target, and which (all, when empty).
+FUZZ_SECONDS ?= 60
+FUZZ_TARGETS ?=
+
+# A snapshot that differs is a failed test, never a file rewritten on the way. Colour and width
+# come from no terminal, so every machine prints the same.
+TEST_ENV = INSTA_UPDATE=no CI=true NO_COLOR=1 CARGO_TERM_COLOR=never
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint deny bench fuzz deps captures
+
+help: ## Lists these targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## Replays a recorded knock and prints what came of it
+	@ci/install-deps build
+	$(CARGO) run --release --locked -p knock-replay -- run -c $(CONF) $(TRACE)
+
+test: ## Runs the lints and every test
+	@ci/install-deps build test
+	@$(MAKE) --no-print-directory lint
+	$(TEST_ENV) $(CARGO) test --workspace --locked </dev/null
+
+lint: ## Checks the format, clippy, the documentation and the text of every file
+	ci/check-text
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --document-private-items --locked
+
+deny: ## Checks the licences and sources of all dependencies, where cargo-deny is installed
+	@if $(CARGO) deny --version >/dev/null 2>&1; then \
+		$(CARGO) deny --locked check licenses bans sources; \
+	else \
+		echo "make deny: NOT CHECKED: cargo-deny is not installed (cargo install --locked cargo-deny)"; \
+	fi
+
+bench: ## Prints the table of speed and memory (minutes, and some GB of disk)
+	@ci/install-deps build test bench
+	$(CARGO) run --release --locked -p knock-benches --bin bench
+
+fuzz: ## Fuzzes each target for FUZZ_SECONDS (default 60); FUZZ_TARGETS chooses
+	@FUZZ_SECONDS=$(FUZZ_SECONDS) CARGO=$(CARGO) ci/fuzz $(FUZZ_TARGETS)
+
+deps: ## Installs the Debian packages that the other targets need
+	@ci/install-deps build test bench
+
+captures: ## Makes the generated captures of testdata/ again
+	python3 testdata/record/make.py

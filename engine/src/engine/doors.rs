@@ -1,0 +1,401 @@
+//! Which doors a packet concerns (S4, S5), found by port.
+
+use std::net::IpAddr;
+use std::ops::Range;
+use std::sync::Arc;
+
+use foldhash::quality::FixedState;
+use hashbrown::HashMap;
+use ipnet::IpNet;
+
+use super::DoorIndex;
+use crate::config::{Config, Door, KnockFlags, OneTimeLine, PortSet, Sequence, Sequences};
+use crate::local::LocalAddresses;
+use crate::packet::{Packet, Protocol, TcpFlags, Transport};
+
+/// Why a packet did nothing at a door.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Disregard {
+    /// All lines of the door's one-time file are used (S12).
+    Disabled,
+    /// It was not sent to an address that the door watches (S4).
+    WrongTarget,
+    /// The door's `allow` or `deny` list keeps its source out (S4).
+    Denied,
+    /// The door ignores its source for a while (S13).
+    LockedOut,
+    /// Its port is a step, its flags are not those of a knock (S5).
+    WrongFlags,
+    /// Its port is a step of the other protocol.
+    WrongProtocol,
+    /// It is a knock packet, but not the first knock, and its source has no attempt (S7).
+    NotFirstKnock,
+    /// Its port is no step, and its source has no attempt that it could be a stray for.
+    OtherPort,
+}
+
+impl Disregard {
+    /// Returns the reason's name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Disabled => "disabled",
+            Self::WrongTarget => "wrong_target",
+            Self::Denied => "denied",
+            Self::LockedOut => "locked_out",
+            Self::WrongFlags => "wrong_flags",
+            Self::WrongProtocol => "wrong_protocol",
+            Self::NotFirstKnock => "not_first_knock",
+            Self::OtherPort => "other_port",
+        }
+    }
+}
+
+/// A door and the sequence that opens it now.
+#[derive(Debug)]
+pub(super) struct DoorState {
+    pub(super) door: Arc<Door>,
+    /// How many doors of the same name stand before it.
+    pub(super) namesake: u16,
+    /// The number of used lines of a one-time file; 0 for a fixed sequence.
+    used_lines: usize,
+    /// Which profile the door has, if anything can be a stray for it.
+    profile: Option<usize>,
+}
+
+impl DoorState {
+    /// Returns the line of the one-time file that opens the door now.
+    pub(super) fn line(&self) -> Option<&OneTimeLine> {
+        match &self.door.sequences {
+            Sequences::Fixed(_) => None,
+            Sequences::OneTime { lines, .. } => lines.get(self.used_lines),
+        }
+    }
+
+    /// Returns the sequence that opens the door now; none where all lines are used (S12).
+    pub(super) fn sequence(&self) -> Option<&Sequence> {
+        match &self.door.sequences {
+            Sequences::Fixed(sequence) => Some(sequence),
+            Sequences::OneTime { .. } => self.line().map(|line| &line.sequence),
+        }
+    }
+
+    /// Uses up the current line of a one-time file and returns its number (S12).
+    pub(super) fn use_line(&mut self) -> Option<usize> {
+        let number = self.line()?.number;
+        self.used_lines += 1;
+        Some(number)
+    }
+
+    /// Tells whether the packet is a knock packet for this door, which has a step of its
+    /// protocol and port (S5).
+    fn accepts(&self, packet: &Packet) -> bool {
+        match packet.transport {
+            Transport::Tcp { flags, .. } => self.door.flags.accept(flags),
+            Transport::Udp => true,
+        }
+    }
+
+    /// Tells whether the door sees the packet at all (S4).
+    fn sees(&self, packet: &Packet, local: &LocalAddresses) -> bool {
+        is_seen(&self.door, packet, local)
+    }
+
+    /// Tells whether the door goes on unchanged as `new` (S16): the same section, and the same
+    /// line of the one-time file.
+    pub(super) fn is_unchanged(&self, new: &Self) -> bool {
+        let bare = |door: &Door| {
+            let mut door = door.clone();
+            if let Sequences::OneTime { lines, .. } = &mut door.sequences {
+                lines.clear();
+            }
+            door
+        };
+        self.line() == new.line() && bare(&self.door) == bare(&new.door)
+    }
+}
+
+fn is_seen(door: &Door, packet: &Packet, local: &LocalAddresses) -> bool {
+    is_for(door, packet, local) && door.admits(packet.source)
+}
+
+fn is_for(door: &Door, packet: &Packet, local: &LocalAddresses) -> bool {
+    if door.targets.is_empty() {
+        local.contains(packet.destination)
+    } else {
+        door.targets.contains(&packet.destination)
+    }
+}
+
+/// Tells whether a packet to a port that is no step of its protocol would be a stray (S5).
+fn is_stray_kind(packet: &Packet, flags: KnockFlags, has_udp_strays: bool) -> bool {
+    match packet.transport {
+        Transport::Tcp { flags: set, .. } => is_tcp_stray_kind(set, flags),
+        Transport::Udp => has_udp_strays,
+    }
+}
+
+fn is_tcp_stray_kind(set: TcpFlags, knock_flags: KnockFlags) -> bool {
+    set.is_initial_syn() || (knock_flags.accept(set) && !knock_flags.accept_data())
+}
+
+/// What decides, beside the sequence, which packets are strays for a door. Ten thousand doors
+/// mostly share one profile, so the question whether a packet is a stray for any door is not
+/// asked ten thousand times.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Profile {
+    targets: Vec<IpAddr>,
+    allow: Option<Vec<IpNet>>,
+    deny: Vec<IpNet>,
+    flags: KnockFlags,
+    ignore_ports: PortSet,
+    has_udp_strays: bool,
+}
+
+#[derive(Debug)]
+struct ProfileUse {
+    /// The first door that has it, which stands for all.
+    example: DoorIndex,
+    has_udp_strays: bool,
+    /// How many doors have it.
+    doors: usize,
+}
+
+/// A set of ports.
+#[derive(Debug)]
+struct PortBits(Box<[u64; 1024]>);
+
+impl PortBits {
+    fn new() -> Self {
+        Self(Box::new([0; 1024]))
+    }
+
+    fn insert(&mut self, port: u16) {
+        self.0[usize::from(port >> 6)] |= 1 << (port & 63);
+    }
+
+    fn contains(&self, port: u16) -> bool {
+        self.0[usize::from(port >> 6)] & (1 << (port & 63)) != 0
+    }
+}
+
+/// All doors, by port.
+#[derive(Debug)]
+pub(super) struct Doors {
+    states: Vec<DoorState>,
+    tcp_ports: PortBits,
+    udp_ports: PortBits,
+    /// The doors that have a step of this protocol and port: a range of `by_port`, in config
+    /// order.
+    ports: HashMap<(Protocol, u16), Range<usize>, FixedState>,
+    by_port: Vec<DoorIndex>,
+    profiles: Vec<ProfileUse>,
+    /// A bit for each of the 64 sets of TCP flags: whether such a packet is a stray somewhere.
+    tcp_stray_flags: u64,
+    has_udp_strays: bool,
+}
+
+impl Doors {
+    pub(super) fn new(config: &Config) -> Self {
+        assert!(config.doors.len() <= Config::MAX_DOORS, "a config has at most MAX_DOORS doors");
+        let mut namesakes: HashMap<&str, u16, FixedState> = HashMap::default();
+        let states = config.doors.iter().map(|door| {
+            let count = namesakes.entry(&door.name).or_insert(0);
+            let namesake = *count;
+            *count += 1;
+            DoorState { door: Arc::clone(door), namesake, used_lines: 0, profile: None }
+        });
+        let mut doors = Self {
+            states: states.collect(),
+            tcp_ports: PortBits::new(),
+            udp_ports: PortBits::new(),
+            ports: HashMap::default(),
+            by_port: Vec::new(),
+            profiles: Vec::new(),
+            tcp_stray_flags: 0,
+            has_udp_strays: false,
+        };
+        doors.index();
+        doors
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.states.len()
+    }
+
+    pub(super) fn get(&self, index: DoorIndex) -> &DoorState {
+        &self.states[usize::from(index)]
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (DoorIndex, &DoorState)> {
+        (0..).zip(&self.states)
+    }
+
+    /// Returns the doors by name, and among those of one name by their number.
+    pub(super) fn names(&self) -> HashMap<(&str, u16), DoorIndex, FixedState> {
+        self.iter().map(|(index, its)| ((&*its.door.name, its.namesake), index)).collect()
+    }
+
+    /// Uses up the current line of a door's one-time file and returns its number (S12).
+    pub(super) fn use_line(&mut self, index: DoorIndex) -> Option<usize> {
+        let number = self.states[usize::from(index)].use_line()?;
+        self.index();
+        Some(number)
+    }
+
+    /// Makes the index anew from the sequences that open the doors now.
+    fn index(&mut self) {
+        self.tcp_ports = PortBits::new();
+        self.udp_ports = PortBits::new();
+        let mut steps: Vec<(Protocol, u16, DoorIndex)> = Vec::new();
+        for (index, state) in self.iter() {
+            let knocks = state.sequence().into_iter().flat_map(Sequence::knocks);
+            steps.extend(knocks.map(|knock| (knock.protocol, knock.port.get(), index)));
+        }
+        steps.sort_unstable();
+        steps.dedup();
+        self.ports.clear();
+        self.by_port.clear();
+        for (protocol, port, door) in steps {
+            let next = self.by_port.len();
+            self.ports.entry((protocol, port)).or_insert(next..next).end += 1;
+            self.by_port.push(door);
+            match protocol {
+                Protocol::Tcp => self.tcp_ports.insert(port),
+                Protocol::Udp => self.udp_ports.insert(port),
+            }
+        }
+        self.index_profiles();
+    }
+
+    fn index_profiles(&mut self) {
+        let mut known: HashMap<Profile, usize, FixedState> = HashMap::default();
+        self.profiles.clear();
+        self.tcp_stray_flags = 0;
+        self.has_udp_strays = false;
+        for (index, state) in (0..).zip(&mut self.states) {
+            state.profile = None;
+            let door = Arc::clone(&state.door);
+            let Some(sequence) = state.sequence().filter(|_| door.max_strays.is_some()) else {
+                continue;
+            };
+            let has_udp_strays = door.has_udp_strays(sequence);
+            let profile = Profile {
+                targets: door.targets.clone(),
+                allow: door.allow.clone(),
+                deny: door.deny.clone(),
+                flags: door.flags,
+                ignore_ports: door.ignore_ports.clone(),
+                has_udp_strays,
+            };
+            let number = *known.entry(profile).or_insert_with(|| {
+                self.profiles.push(ProfileUse { example: index, has_udp_strays, doors: 0 });
+                self.profiles.len() - 1
+            });
+            self.profiles[number].doors += 1;
+            state.profile = Some(number);
+            self.has_udp_strays |= has_udp_strays;
+            for bits in 0..64 {
+                let is_stray = is_tcp_stray_kind(TcpFlags::from_bits(bits), door.flags);
+                self.tcp_stray_flags |= u64::from(is_stray) << bits;
+            }
+        }
+    }
+
+    /// Tells whether a packet could concern a door, from its ports and flags alone.
+    pub(super) fn is_candidate(&self, protocol: Protocol, port: u16, flags: TcpFlags) -> bool {
+        match protocol {
+            Protocol::Tcp => {
+                self.tcp_ports.contains(port) || self.tcp_stray_flags >> flags.bits() & 1 != 0
+            }
+            Protocol::Udp => self.udp_ports.contains(port) || self.has_udp_strays,
+        }
+    }
+
+    /// Returns the doors that have a step of the packet's protocol and port, in config order.
+    fn with_step(&self, packet: &Packet) -> &[DoorIndex] {
+        let range = self.ports.get(&(packet.protocol(), packet.destination_port)).cloned();
+        &self.by_port[range.unwrap_or(0..0)]
+    }
+
+    /// Returns the doors for which the packet is a knock packet (S5), in config order.
+    pub(super) fn knocked_by<'a>(
+        &'a self,
+        packet: &'a Packet,
+        local: &'a LocalAddresses,
+    ) -> impl Iterator<Item = DoorIndex> + 'a {
+        self.with_step(packet).iter().copied().filter(|index| {
+            let state = self.get(*index);
+            state.accepts(packet) && state.sees(packet, local)
+        })
+    }
+
+    /// Tells whether the packet is a stray for this door (S5).
+    pub(super) fn is_stray(
+        &self,
+        index: DoorIndex,
+        packet: &Packet,
+        local: &LocalAddresses,
+    ) -> bool {
+        let state = self.get(index);
+        state
+            .profile
+            .is_some_and(|profile| self.could_be_stray(&self.profiles[profile], packet, local))
+            && !self.with_step(packet).contains(&index)
+    }
+
+    /// Tells whether the packet is a stray for the doors of this profile that don't have a step
+    /// of its protocol and port.
+    fn could_be_stray(
+        &self,
+        profile: &ProfileUse,
+        packet: &Packet,
+        local: &LocalAddresses,
+    ) -> bool {
+        let door = &self.get(profile.example).door;
+        is_stray_kind(packet, door.flags, profile.has_udp_strays)
+            && is_seen(door, packet, local)
+            && !door.ignore_ports.contains(packet.protocol(), packet.destination_port)
+    }
+
+    /// Tells what keeps the packet from being a knock at this door, whatever attempts there are;
+    /// none where it is a knock packet (S4, S5).
+    pub(super) fn disregard(
+        &self,
+        index: DoorIndex,
+        packet: &Packet,
+        local: &LocalAddresses,
+    ) -> Option<Disregard> {
+        let state = self.get(index);
+        let Some(sequence) = state.sequence() else { return Some(Disregard::Disabled) };
+        let has_step = |protocol: Protocol| {
+            let mut knocks = sequence.knocks().iter();
+            knocks.any(|its| (its.protocol, its.port.get()) == (protocol, packet.destination_port))
+        };
+        let other_protocol = match packet.protocol() {
+            Protocol::Tcp => Protocol::Udp,
+            Protocol::Udp => Protocol::Tcp,
+        };
+        if !is_for(&state.door, packet, local) {
+            Some(Disregard::WrongTarget)
+        } else if !state.door.admits(packet.source) {
+            Some(Disregard::Denied)
+        } else if has_step(packet.protocol()) {
+            (!state.accepts(packet)).then_some(Disregard::WrongFlags)
+        } else if has_step(other_protocol) {
+            Some(Disregard::WrongProtocol)
+        } else {
+            Some(Disregard::OtherPort)
+        }
+    }
+
+    /// Tells whether the packet concerns any door (S5).
+    pub(super) fn concerns(&self, packet: &Packet, local: &LocalAddresses) -> bool {
+        self.knocked_by(packet, local).next().is_some()
+            || (0..).zip(&self.profiles).any(|(number, profile)| {
+                let has_profile = |door: &&DoorIndex| self.get(**door).profile == Some(number);
+                self.could_be_stray(profile, packet, local)
+                    && self.with_step(packet).iter().filter(has_profile).count() < profile.doors
+            })
+    }
+}

@@ -1,0 +1,179 @@
+//! Doors held open until a deadline (S11).
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use hashbrown::HashTable;
+use slab::Slab;
+
+use super::DoorIndex;
+use super::chain::{SlotId, slot_id};
+use super::schedule::{Due, Ticket};
+use super::source::{KeyedHasher, SourceKey};
+use crate::config::Door;
+use crate::time::Timestamp;
+
+/// A door held open for a source.
+#[derive(Debug)]
+pub(super) struct Lease {
+    pub(super) source: SourceKey,
+    /// The door as it was when the lease began: the stop belongs to that start (S16).
+    pub(super) door: Arc<Door>,
+    pub(super) until: Timestamp,
+    pub(super) ticket: Ticket,
+    /// How many doors of the same name stood before it in the config.
+    namesake: u16,
+    /// The door that a completion must be at to renew it; none where that door is gone.
+    renewed_at: Option<DoorIndex>,
+    /// Another lease has taken its part: the door's commands had changed meanwhile.
+    is_superseded: bool,
+}
+
+impl Lease {
+    pub(super) fn due(&self) -> Due {
+        (self.until, self.ticket)
+    }
+
+    /// Tells whether the door as it is now does for this source what the lease's door did.
+    fn matches(&self, door: &Door) -> bool {
+        let source = self.source.address();
+        let its = &self.door;
+        its.start_command(source) == door.start_command(source)
+            && its.stop_command(source) == door.stop_command(source)
+            && its.grant == door.grant
+    }
+}
+
+/// All leases.
+#[derive(Debug)]
+pub(super) struct Leases {
+    slots: Slab<Lease>,
+    /// The leases that a completion can renew, by door and source.
+    index: HashTable<SlotId>,
+    hasher: KeyedHasher,
+}
+
+impl Leases {
+    pub(super) fn new(hasher: KeyedHasher) -> Self {
+        Self { slots: Slab::new(), index: HashTable::new(), hasher }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    pub(super) fn get(&self, id: SlotId) -> &Lease {
+        &self.slots[id as usize]
+    }
+
+    fn find(&self, door: DoorIndex, source: &SourceKey) -> Option<SlotId> {
+        let found = self.index.find(self.hasher.hash(source, u32::from(door)), |id| {
+            let lease = &self.slots[*id as usize];
+            lease.renewed_at == Some(door) && lease.source == *source
+        });
+        found.copied()
+    }
+
+    /// Returns the lease that a completion renews (S11).
+    pub(super) fn renewable(
+        &self,
+        index: DoorIndex,
+        door: &Door,
+        source: IpAddr,
+    ) -> Option<SlotId> {
+        let id = self.find(index, &SourceKey::new(source))?;
+        self.slots[id as usize].matches(door).then_some(id)
+    }
+
+    /// Makes a lease last until a new deadline.
+    pub(super) fn renew(&mut self, id: SlotId, until: Timestamp, ticket: Ticket) {
+        let lease = &mut self.slots[id as usize];
+        lease.until = until;
+        lease.ticket = ticket;
+    }
+
+    /// Adds a lease. One that the source holds at that door already can't be renewed any more.
+    pub(super) fn grant(
+        &mut self,
+        index: DoorIndex,
+        (door, namesake): (Arc<Door>, u16),
+        source: IpAddr,
+        (until, ticket): Due,
+    ) -> SlotId {
+        let source = SourceKey::new(source);
+        if let Some(former) = self.find(index, &source) {
+            self.unlist(former);
+            self.slots[former as usize].is_superseded = true;
+        }
+        let id = slot_id(self.slots.insert(Lease {
+            source,
+            door,
+            until,
+            ticket,
+            namesake,
+            renewed_at: None,
+            is_superseded: false,
+        }));
+        self.enlist(id, index);
+        id
+    }
+
+    fn enlist(&mut self, id: SlotId, door: DoorIndex) {
+        let Self { slots, index, hasher } = self;
+        slots[id as usize].renewed_at = Some(door);
+        let hash_of = |id: &SlotId| {
+            let lease: &Lease = &slots[*id as usize];
+            hasher.hash(&lease.source, u32::from(lease.renewed_at.expect("listed by its door")))
+        };
+        index.insert_unique(hash_of(&id), id, hash_of);
+    }
+
+    fn unlist(&mut self, id: SlotId) {
+        let lease = &mut self.slots[id as usize];
+        let Some(door) = lease.renewed_at.take() else { return };
+        let hash = self.hasher.hash(&lease.source, u32::from(door));
+        let entry = self.index.find_entry(hash, |other| *other == id);
+        entry.expect("a lease that can be renewed is in the index").remove();
+    }
+
+    /// Ends a lease.
+    pub(super) fn remove(&mut self, id: SlotId) -> Lease {
+        self.unlist(id);
+        self.slots.remove(id as usize)
+    }
+
+    /// Moves all deadlines with the clock, so that what remains of them remains (S1). Returns
+    /// the leases as they are due now.
+    pub(super) fn step_clock(&mut self, from: Timestamp, to: Timestamp) -> Vec<(Due, SlotId)> {
+        let mut all = self.due();
+        all.sort_unstable_by_key(|((until, ticket), id)| (*ticket, *until, *id));
+        for (order, (_, id)) in (0..).zip(&all) {
+            let lease = &mut self.slots[*id as usize];
+            lease.until = lease.until.moved(from, to);
+            // Older than whatever is set from now on, and among themselves in the old order.
+            lease.ticket = Ticket { since: Timestamp::ZERO, order };
+        }
+        self.due()
+    }
+
+    /// Returns when each lease is due.
+    pub(super) fn due(&self) -> Vec<(Due, SlotId)> {
+        self.slots.iter().map(|(id, lease)| (lease.due(), slot_id(id))).collect()
+    }
+
+    /// Replaces the doors (S16): `door_named` finds the door of a name, and among several of the
+    /// same name that of the same place.
+    pub(super) fn replace_doors(&mut self, door_named: impl Fn(&str, u16) -> Option<DoorIndex>) {
+        self.index.clear();
+        let ids: Vec<SlotId> = self.slots.iter().map(|(id, _)| slot_id(id)).collect();
+        for id in ids {
+            let lease = &mut self.slots[id as usize];
+            lease.renewed_at = None;
+            if let Some(door) = door_named(&lease.door.name, lease.namesake)
+                && !lease.is_superseded
+            {
+                self.enlist(id, door);
+            }
+        }
+    }
+}

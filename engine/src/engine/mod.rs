@@ -1,0 +1,376 @@
+//! The engine: packets and time in, events and actions out (S1-S16).
+
+mod chain;
+mod cooldowns;
+mod doors;
+mod failures;
+mod judge;
+mod leases;
+mod places;
+mod recency;
+mod schedule;
+mod source;
+
+use std::collections::VecDeque;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use self::chain::SlotId;
+use self::cooldowns::Cooldowns;
+pub use self::doors::Disregard;
+use self::doors::Doors;
+use self::failures::Failures;
+use self::leases::Leases;
+use self::places::{DoorQueues, Places};
+use self::schedule::{Cause, Clock, Due, Schedule, Tick};
+pub use self::source::HashKey;
+use self::source::{KeyedHasher, SourceKey};
+use crate::config::{Config, Door, Options, Sequence};
+use crate::local::LocalAddresses;
+use crate::output::{Action, DoorEvent, Event, EventKind, Output, Progress, ResetReason, Trigger};
+use crate::packet::{Packet, Protocol, TcpFlags};
+use crate::time::Timestamp;
+
+/// A door's place in the config, from 0; at most [`Config::MAX_DOORS`].
+type DoorIndex = u16;
+
+/// The engine's next deadline, and why it will fire.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Deadline {
+    /// When it fires.
+    pub at: Timestamp,
+    /// What will happen then.
+    pub cause: DeadlineCause,
+    /// The door.
+    pub door: Arc<Door>,
+    /// The source.
+    pub source: IpAddr,
+}
+
+/// Why a deadline will fire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum DeadlineCause {
+    /// An attempt will time out (S9).
+    Timeout,
+    /// A lease will end (S11).
+    Close,
+}
+
+/// How full the engine's tables are, and how often they were too full.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Pairs of source and door that have an attempt or remembered packets; at most
+    /// `max_attempts` (S14).
+    pub places: usize,
+    /// Attempts.
+    pub attempts: usize,
+    /// Leases; at most `max_leases` (S14).
+    pub leases: usize,
+    /// Places that made room for another, since the start.
+    pub evicted: u64,
+    /// Packets that were not remembered because all places had attempts, since the start.
+    pub unremembered: u64,
+    /// Completions that ran nothing because there were `max_leases` leases, since the start.
+    pub refused: u64,
+}
+
+/// Decides which packets open which doors.
+///
+/// The engine has no clock: every input carries a stamp. Hand over each packet with
+/// [`handle_packet`](Self::handle_packet), call [`handle_timeout`](Self::handle_timeout) when the
+/// deadline that [`poll_timeout`](Self::poll_timeout) tells has come, and after either take
+/// the outputs with [`poll_output`](Self::poll_output) until there are none.
+#[derive(Debug)]
+pub struct Engine {
+    options: Options,
+    doors: Doors,
+    local: LocalAddresses,
+    clock: Clock,
+    places: Places,
+    leases: Leases,
+    failures: Failures,
+    cooldowns: Cooldowns,
+    schedule: Schedule,
+    /// The entry of each door's attempts in the schedule.
+    armed: Vec<Option<Due>>,
+    outputs: VecDeque<Output>,
+    /// The doors that the packet at hand concerns; kept for its allocation.
+    concerned: Vec<judge::Concern>,
+    evicted: u64,
+    unremembered: u64,
+    refused: u64,
+}
+
+impl Engine {
+    /// Makes an engine. No door has an attempt or a lease, and time is at its beginning.
+    ///
+    /// # Panics
+    ///
+    /// Where the config has more than [`Config::MAX_DOORS`] doors; the parser refuses that.
+    #[must_use]
+    pub fn new(config: Config, local: LocalAddresses, key: HashKey) -> Self {
+        let hasher = KeyedHasher::new(key);
+        let doors = Doors::new(&config);
+        let options = config.options;
+        let (attempts, leases) = (table_size(options.max_attempts), table_size(options.max_leases));
+        Self {
+            places: Places::new(hasher.clone(), queues(&doors)),
+            leases: Leases::new(hasher.clone()),
+            failures: Failures::new(hasher.clone(), attempts),
+            cooldowns: Cooldowns::new(hasher, leases),
+            armed: vec![None; doors.len()],
+            options,
+            doors,
+            local,
+            clock: Clock::default(),
+            schedule: Schedule::default(),
+            outputs: VecDeque::new(),
+            concerned: Vec::new(),
+            evicted: 0,
+            unremembered: 0,
+            refused: 0,
+        }
+    }
+
+    /// Handles one packet. Deadlines at or before `now` fire first, so a knock on its deadline
+    /// is late (S2). A packet that concerns no door changes nothing, not even the time (S1).
+    pub fn handle_packet(&mut self, packet: &Packet, now: Timestamp) {
+        if self.concerns(packet) {
+            self.advance(now);
+            self.judge(packet);
+        }
+    }
+
+    /// Fires every deadline at or before `now`. Early and repeated calls do nothing (S2).
+    ///
+    /// A wake-up says that every packet stamped before `now` has been handed over.
+    pub fn handle_timeout(&mut self, now: Timestamp) {
+        self.advance(now);
+    }
+
+    /// Replaces the config (S16). Deadlines at or before `now` fire first.
+    ///
+    /// Doors whose section did not change keep their attempts, remembered packets, cooldowns,
+    /// failure counts and lockouts; all leases stay. What belonged to other doors is dropped
+    /// without an event.
+    pub fn handle_config(&mut self, config: Config, now: Timestamp) {
+        self.advance(now);
+        let doors = Doors::new(&config);
+        let names = doors.names();
+        let door_named = |name: &str, namesake| names.get(&(name, namesake)).copied();
+        let successors: Vec<Option<DoorIndex>> = (self.doors.iter())
+            .map(|(_, old)| {
+                door_named(&old.door.name, old.namesake)
+                    .filter(|new| old.is_unchanged(doors.get(*new)))
+            })
+            .collect();
+        let successor = |old: DoorIndex| successors[usize::from(old)];
+        self.places.replace_doors(queues(&doors), successor);
+        self.failures.replace_doors(successor);
+        self.cooldowns.replace_doors(successor);
+        self.leases.replace_doors(door_named);
+        self.failures.set_capacity(table_size(config.options.max_attempts));
+        self.cooldowns.set_capacity(table_size(config.options.max_leases));
+        drop(names);
+        self.armed = vec![None; doors.len()];
+        self.doors = doors;
+        self.options = config.options;
+        let leases = self.leases.due();
+        self.reschedule(&leases);
+    }
+
+    /// Replaces the local addresses (S4). Attempts and leases stay.
+    pub fn handle_local_addresses(&mut self, local: LocalAddresses) {
+        self.local = local;
+    }
+
+    /// Takes the oldest output, until there is none.
+    #[must_use]
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// Returns the next deadline that will bring an output; none where no attempt and no lease
+    /// is left.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Deadline> {
+        let (at, cause) = self.schedule.first()?;
+        Some(match cause {
+            Cause::Attempt(index) => {
+                let id = self.places.next_to_expire(index).expect("a scheduled door has attempts");
+                let (source, _) = self.places.owner(id);
+                let door = Arc::clone(&self.doors.get(index).door);
+                Deadline { at, cause: DeadlineCause::Timeout, door, source: source.address() }
+            }
+            Cause::Lease(id) => {
+                let lease = self.leases.get(id);
+                let (door, source) = (Arc::clone(&lease.door), lease.source.address());
+                Deadline { at, cause: DeadlineCause::Close, door, source }
+            }
+        })
+    }
+
+    /// Tells whether the packet concerns a door (S5). Packets that concern none may be dropped
+    /// before they reach the engine.
+    #[must_use]
+    pub fn concerns(&self, packet: &Packet) -> bool {
+        let flags = match packet.transport {
+            crate::packet::Transport::Tcp { flags, .. } => flags,
+            crate::packet::Transport::Udp => TcpFlags::NONE,
+        };
+        self.is_candidate(packet.protocol(), packet.destination_port, flags)
+            && self.doors.concerns(packet, &self.local)
+    }
+
+    /// Tells why a packet, just handled, brought no event at a door: the one of this number in the
+    /// config, counted from 0.
+    ///
+    /// # Panics
+    ///
+    /// Where the config has no door of that number.
+    #[must_use]
+    pub fn disregard(&self, door: usize, packet: &Packet) -> Disregard {
+        let index = DoorIndex::try_from(door).expect("the door is one of the config's");
+        match self.doors.disregard(index, packet, &self.local) {
+            Some(reason @ (Disregard::Disabled | Disregard::WrongTarget | Disregard::Denied)) => {
+                reason
+            }
+            _ if self.is_locked_out(index, SourceKey::new(packet.source)) => Disregard::LockedOut,
+            Some(reason) => reason,
+            None => Disregard::NotFirstKnock,
+        }
+    }
+
+    /// Returns the sequence that opens a door now: the one of this number in the config, counted
+    /// from 0. None where all lines of its one-time file are used (S12).
+    #[must_use]
+    pub fn sequence(&self, door: usize) -> Option<&Sequence> {
+        self.doors.get(DoorIndex::try_from(door).ok()?).sequence()
+    }
+
+    /// Tells whether a packet could concern a door, from its protocol, destination port and
+    /// flags (none for UDP) alone. Where it says no, no more of the packet needs decoding.
+    #[must_use]
+    pub fn is_candidate(&self, protocol: Protocol, destination_port: u16, flags: TcpFlags) -> bool {
+        self.doors.is_candidate(protocol, destination_port, flags)
+    }
+
+    /// Returns how full the tables are.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        Stats {
+            places: self.places.len(),
+            attempts: self.places.attempts(),
+            leases: self.leases.len(),
+            evicted: self.evicted,
+            unremembered: self.unremembered,
+            refused: self.refused,
+        }
+    }
+
+    /// Brings the time to a stamp: deadlines up to it fire, oldest first (S1, S2).
+    fn advance(&mut self, stamp: Timestamp) {
+        let now = match self.clock.judge(stamp) {
+            Tick::Forward(now) => now,
+            Tick::Back => return self.step_clock(stamp),
+        };
+        while let Some((at, cause)) = self.schedule.first() {
+            if at > now {
+                break;
+            }
+            match cause {
+                Cause::Attempt(door) => self.time_out(door, at),
+                Cause::Lease(id) => self.close(id, at),
+            }
+        }
+        self.clock.set(now, 0);
+        self.places.forget_expired(now);
+    }
+
+    /// Follows a clock that was set back (S1).
+    fn step_clock(&mut self, to: Timestamp) {
+        let from = self.clock.now();
+        self.places.clear();
+        self.failures.step_clock(from, to);
+        self.cooldowns.step_clock(from, to);
+        let leases = self.leases.step_clock(from, to);
+        self.clock.set(to, u32::try_from(leases.len()).unwrap_or(u32::MAX));
+        self.outputs.push_back(Output::Event(Event::ClockStep { at: to, from }));
+        self.armed.fill(None);
+        self.reschedule(&leases);
+        // A lease may have been due at the very moment that the clock was set to.
+        self.advance(to);
+    }
+
+    /// Makes the schedule anew.
+    fn reschedule(&mut self, leases: &[(Due, SlotId)]) {
+        self.schedule.clear();
+        for (due, id) in leases {
+            self.schedule.insert(*due, Cause::Lease(*id));
+        }
+        for (index, _) in (0..).zip(0..self.armed.len()) {
+            self.arm(index);
+        }
+    }
+
+    /// Keeps a door's entry in the schedule that of its next attempt to time out.
+    fn arm(&mut self, door: DoorIndex) {
+        let due = self.places.next_due(door);
+        let armed = &mut self.armed[usize::from(door)];
+        if due == *armed {
+            return;
+        }
+        if let Some(former) = std::mem::replace(armed, due) {
+            self.schedule.remove(former, Cause::Attempt(door));
+        }
+        if let Some(due) = due {
+            self.schedule.insert(due, Cause::Attempt(door));
+        }
+    }
+
+    /// Ends the door's attempt whose deadline has passed (S9).
+    fn time_out(&mut self, door: DoorIndex, at: Timestamp) {
+        let id = self.places.next_to_expire(door).expect("a scheduled door has attempts");
+        let (source, _) = self.places.owner(id);
+        self.emit(DoorEvent {
+            at,
+            door: self.door(door),
+            source: source.address(),
+            kind: EventKind::Timeout,
+            trigger: Trigger::Deadline,
+            progress: self.progress(id, at),
+        });
+        self.count_failure(door, source, at, Trigger::Deadline);
+        self.places.end(id);
+        self.arm(door);
+    }
+
+    /// Ends a lease whose deadline has passed (S11).
+    fn close(&mut self, id: SlotId, at: Timestamp) {
+        let lease = self.leases.remove(id);
+        self.schedule.remove(lease.due(), Cause::Lease(id));
+        let source = lease.source.address();
+        self.emit(DoorEvent {
+            at,
+            door: Arc::clone(&lease.door),
+            source,
+            kind: EventKind::Close,
+            trigger: Trigger::Deadline,
+            progress: None,
+        });
+        self.outputs.push_back(Output::Action(Action::Stop { at, door: lease.door, source }));
+    }
+}
+
+/// Returns a table's size as its option gives it.
+fn table_size(limit: u32) -> usize {
+    usize::try_from(limit).unwrap_or(usize::MAX)
+}
+
+/// Returns the empty queues of all doors.
+fn queues(doors: &Doors) -> Vec<DoorQueues> {
+    doors
+        .iter()
+        .map(|(_, its)| DoorQueues::new(its.door.seq_timeout, its.door.retransmit_window))
+        .collect()
+}

@@ -1,0 +1,710 @@
+//! The table of attempts and remembered packets (S6-S9, S14).
+//!
+//! A *place* is a pair of source and door that has an attempt, or of which packets are
+//! remembered, or both. A place without an attempt is *idle*. A flood of forged first knocks
+//! fills this table, so a place is 80 bytes: the packet that began the attempt is kept inside
+//! it, and what only grown attempts need (later packets, stray ports) lies in pools beside it.
+//! All orders that the rules speak of are linked lists through the places, so that everything
+//! here takes constant time whatever the number of places.
+
+use std::collections::BTreeSet;
+use std::num::NonZeroU16;
+use std::time::Duration;
+
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
+use slab::Slab;
+
+use super::DoorIndex;
+use super::chain::{Link, Linked, List, NO_SLOT, SlotId, slot_id};
+use super::schedule::{Due, Ticket};
+use super::source::{KeyedHasher, SourceKey};
+use crate::packet::Protocol;
+use crate::time::Timestamp;
+
+/// How many packets of a place are remembered (S8).
+const MAX_REMEMBERED: usize = 32;
+
+/// What makes a TCP packet the same packet when it comes again (S8).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Identity {
+    pub(super) destination_port: NonZeroU16,
+    pub(super) source_port: u16,
+    pub(super) sequence_number: u32,
+}
+
+/// The lists that a place can be in.
+#[derive(Clone, Copy, Debug)]
+enum Chain {
+    /// The attempts of a door in the order of their deadlines.
+    Deadline,
+    /// The places of a door that remember packets, by the newest of these.
+    Memory,
+    /// All attempts in the order of their creation.
+    Age,
+    /// All attempts at stage 1 in the order of their creation; or all idle places in the order
+    /// in which they became idle.
+    Class,
+}
+
+#[derive(Debug)]
+struct Place {
+    source: SourceKey,
+    door: DoorIndex,
+    /// The attempt's stage; 0 where the place is idle.
+    stage: u8,
+    /// When the attempt's first knock came, also when the attempt has ended.
+    first: Timestamp,
+    /// The order of the attempt's deadline among those set at `first`.
+    order: u32,
+    /// The packet that came at `first`, where it is remembered: its destination port (none for
+    /// no packet), source port and sequence number.
+    opening_port: Option<NonZeroU16>,
+    opening_source_port: u16,
+    opening_sequence_number: u32,
+    /// What only some places have, in the pool.
+    extra: SlotId,
+    /// The same source's place at the next door that has one.
+    sibling: SlotId,
+    links: [Link; 4],
+}
+
+impl Place {
+    fn opening(&self) -> Option<Identity> {
+        self.opening_port.map(|destination_port| Identity {
+            destination_port,
+            source_port: self.opening_source_port,
+            sequence_number: self.opening_sequence_number,
+        })
+    }
+
+    fn set_opening(&mut self, identity: Option<Identity>) {
+        self.opening_port = identity.map(|its| its.destination_port);
+        if let Some(identity) = identity {
+            self.opening_source_port = identity.source_port;
+            self.opening_sequence_number = identity.sequence_number;
+        }
+    }
+
+    fn ticket(&self) -> Ticket {
+        Ticket { since: self.first, order: self.order }
+    }
+}
+
+impl Linked<Chain> for Place {
+    fn link(&mut self, chain: Chain) -> &mut Link {
+        &mut self.links[chain as usize]
+    }
+
+    fn peek(&self, chain: Chain) -> Link {
+        self.links[chain as usize]
+    }
+}
+
+/// What an attempt needs beyond its first knock, and a place beyond its opening packet.
+#[derive(Debug)]
+struct Extra {
+    /// When the last matched knock came.
+    last: Timestamp,
+    /// The remembered packets but the opening one, newest first.
+    remembered: SlotId,
+    /// The attempt's distinct stray ports.
+    strays: SlotId,
+}
+
+#[derive(Debug)]
+struct Remembered {
+    at: Timestamp,
+    identity: Identity,
+    older: SlotId,
+}
+
+#[derive(Debug)]
+struct StrayPort {
+    protocol: Protocol,
+    port: u16,
+    next: SlotId,
+}
+
+/// The lists of a door, and the spans that order them.
+#[derive(Debug)]
+pub(super) struct DoorQueues {
+    pub(super) seq_timeout: Duration,
+    pub(super) retransmit_window: Duration,
+    attempts: List,
+    memory: List,
+    /// The entry that stands for the head of `memory` in [`Places::expiries`].
+    armed: Option<u128>,
+}
+
+impl DoorQueues {
+    pub(super) fn new(seq_timeout: Duration, retransmit_window: Duration) -> Self {
+        Self {
+            seq_timeout,
+            retransmit_window,
+            attempts: List::default(),
+            memory: List::default(),
+            armed: None,
+        }
+    }
+}
+
+/// An attempt as it stands.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Attempt {
+    pub(super) stage: u8,
+    pub(super) first: Timestamp,
+    pub(super) last: Timestamp,
+    pub(super) deadline: Timestamp,
+}
+
+/// The table.
+#[derive(Debug)]
+pub(super) struct Places {
+    slots: Slab<Place>,
+    /// Each source's place at the first door that has one; the others follow as siblings.
+    sources: HashTable<SlotId>,
+    hasher: KeyedHasher,
+    extras: Slab<Extra>,
+    remembered: Slab<Remembered>,
+    stray_ports: Slab<StrayPort>,
+    queues: Vec<DoorQueues>,
+    by_age: List,
+    stage_one: List,
+    idle: List,
+    attempts: usize,
+    /// When the newest packet of each door's longest silent place is forgotten, in nanoseconds
+    /// (wider than a stamp: these sums must not saturate, for they are not deadlines).
+    expiries: BTreeSet<(u128, DoorIndex)>,
+}
+
+impl Places {
+    pub(super) fn new(hasher: KeyedHasher, queues: Vec<DoorQueues>) -> Self {
+        Self {
+            slots: Slab::new(),
+            sources: HashTable::new(),
+            hasher,
+            extras: Slab::new(),
+            remembered: Slab::new(),
+            stray_ports: Slab::new(),
+            queues,
+            by_age: List::default(),
+            stage_one: List::default(),
+            idle: List::default(),
+            attempts: 0,
+            expiries: BTreeSet::new(),
+        }
+    }
+
+    /// Returns the number of places (S14).
+    pub(super) fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Returns the number of attempts.
+    pub(super) fn attempts(&self) -> usize {
+        self.attempts
+    }
+
+    /// Returns the source and door of a place.
+    pub(super) fn owner(&self, id: SlotId) -> (SourceKey, DoorIndex) {
+        let place = &self.slots[id as usize];
+        (place.source, place.door)
+    }
+
+    /// Returns the source's place at the first door that has one, or [`NO_SLOT`].
+    pub(super) fn first_of(&self, source: &SourceKey) -> SlotId {
+        let found = self
+            .sources
+            .find(self.hasher.hash(source, 0), |id| self.slots[*id as usize].source == *source);
+        found.copied().unwrap_or(NO_SLOT)
+    }
+
+    /// Returns the same source's place at the next door that has one, or [`NO_SLOT`].
+    pub(super) fn sibling(&self, id: SlotId) -> SlotId {
+        self.slots[id as usize].sibling
+    }
+
+    /// Tells whether the slot still is this source's place at this door. Judging a packet at one
+    /// door can evict what was found for the next.
+    pub(super) fn is(&self, id: SlotId, source: &SourceKey, door: DoorIndex) -> bool {
+        let place = self.slots.get(id as usize);
+        place.is_some_and(|place| place.door == door && place.source == *source)
+    }
+
+    /// Returns the attempt of a place, if it has one.
+    pub(super) fn attempt(&self, id: SlotId) -> Option<Attempt> {
+        let place = &self.slots[id as usize];
+        (place.stage > 0).then(|| Attempt {
+            stage: place.stage,
+            first: place.first,
+            last: self.extras.get(place.extra as usize).map_or(place.first, |extra| extra.last),
+            deadline: self.due(place).0,
+        })
+    }
+
+    fn due(&self, place: &Place) -> Due {
+        let timeout = self.queues[usize::from(place.door)].seq_timeout;
+        (place.first.saturating_add(timeout), place.ticket())
+    }
+
+    /// Returns the next deadline of a door's attempts.
+    pub(super) fn next_due(&self, door: DoorIndex) -> Option<Due> {
+        let head = self.queues[usize::from(door)].attempts.first()?;
+        Some(self.due(&self.slots[head as usize]))
+    }
+
+    /// Returns the attempt of a door whose deadline comes next.
+    pub(super) fn next_to_expire(&self, door: DoorIndex) -> Option<SlotId> {
+        self.queues[usize::from(door)].attempts.first()
+    }
+
+    /// Returns the door's attempts in the order of their creation.
+    pub(super) fn attempts_at(&self, door: DoorIndex) -> Vec<SlotId> {
+        if self.queues[usize::from(door)].attempts.first().is_none() {
+            return Vec::new();
+        }
+        let mut found = Vec::new();
+        let mut id = self.by_age.first().unwrap_or(NO_SLOT);
+        while id != NO_SLOT {
+            if self.slots[id as usize].door == door {
+                found.push(id);
+            }
+            id = List::after(&self.slots, Chain::Age, id);
+        }
+        found
+    }
+
+    /// Returns the idle place that makes room first: the one that has been idle longest.
+    pub(super) fn longest_idle(&self) -> Option<SlotId> {
+        self.idle.first()
+    }
+
+    /// Returns the place that makes room for a new attempt (S14): an idle one, else the oldest
+    /// attempt at stage 1, else the oldest of all.
+    pub(super) fn victim(&self) -> Option<SlotId> {
+        self.idle.first().or(self.stage_one.first()).or(self.by_age.first())
+    }
+
+    /// Makes an idle place.
+    pub(super) fn create(&mut self, source: SourceKey, door: DoorIndex) -> SlotId {
+        let id = slot_id(self.slots.insert(Place {
+            source,
+            door,
+            stage: 0,
+            first: Timestamp::ZERO,
+            order: 0,
+            opening_port: None,
+            opening_source_port: 0,
+            opening_sequence_number: 0,
+            extra: NO_SLOT,
+            sibling: NO_SLOT,
+            links: [Link::LOOSE; 4],
+        }));
+        self.idle.push(&mut self.slots, Chain::Class, id);
+        self.link_sibling(id);
+        id
+    }
+
+    /// Puts a place among its source's places, which are in the order of the doors.
+    fn link_sibling(&mut self, id: SlotId) {
+        let Self { slots, sources, hasher, .. } = self;
+        let (source, door) = (slots[id as usize].source, slots[id as usize].door);
+        let entry = sources.entry(
+            hasher.hash(&source, 0),
+            |other| slots[*other as usize].source == source,
+            |other| hasher.hash(&slots[*other as usize].source, 0),
+        );
+        let mut head = match entry {
+            Entry::Vacant(vacant) => {
+                vacant.insert(id);
+                return;
+            }
+            Entry::Occupied(occupied) => occupied,
+        };
+        if door < slots[*head.get() as usize].door {
+            slots[id as usize].sibling = std::mem::replace(head.get_mut(), id);
+            return;
+        }
+        let mut before = *head.get();
+        loop {
+            let next = slots[before as usize].sibling;
+            if next == NO_SLOT || door < slots[next as usize].door {
+                slots[id as usize].sibling = next;
+                slots[before as usize].sibling = id;
+                return;
+            }
+            before = next;
+        }
+    }
+
+    fn unlink_sibling(&mut self, id: SlotId) {
+        let Self { slots, sources, hasher, .. } = self;
+        let (source, next) = (slots[id as usize].source, slots[id as usize].sibling);
+        let head = sources
+            .find_entry(hasher.hash(&source, 0), |other| slots[*other as usize].source == source);
+        let Ok(mut head) = head else { unreachable!("every place's source is in the table") };
+        if *head.get() == id {
+            if next == NO_SLOT {
+                head.remove();
+            } else {
+                *head.get_mut() = next;
+            }
+            return;
+        }
+        let mut before = *head.get();
+        while slots[before as usize].sibling != id {
+            before = slots[before as usize].sibling;
+        }
+        slots[before as usize].sibling = next;
+    }
+
+    /// Begins an attempt at an idle place, with the packet that began it if that is remembered.
+    pub(super) fn begin(&mut self, id: SlotId, ticket: Ticket, opening: Option<Identity>) {
+        self.idle.remove(&mut self.slots, Chain::Class, id);
+        self.stage_one.push(&mut self.slots, Chain::Class, id);
+        self.by_age.push(&mut self.slots, Chain::Age, id);
+        self.attempts += 1;
+        self.set_first(id, ticket, opening);
+        let place = &mut self.slots[id as usize];
+        place.stage = 1;
+        let queue = &mut self.queues[usize::from(place.door)];
+        queue.attempts.push(&mut self.slots, Chain::Deadline, id);
+    }
+
+    /// Begins an attempt at stage 1 anew (S8.3).
+    pub(super) fn restart(&mut self, id: SlotId, ticket: Ticket, opening: Option<Identity>) {
+        self.forget_strays(id);
+        self.set_first(id, ticket, opening);
+        let door = usize::from(self.slots[id as usize].door);
+        self.queues[door].attempts.move_to_tail(&mut self.slots, Chain::Deadline, id);
+    }
+
+    /// Sets the time of the first knock, and the packet that came then; the one that came at the
+    /// former time moves into the pool.
+    fn set_first(&mut self, id: SlotId, ticket: Ticket, opening: Option<Identity>) {
+        let place = &mut self.slots[id as usize];
+        let former = place.opening().map(|identity| (place.first, identity));
+        place.set_opening(None);
+        place.first = ticket.since;
+        place.order = ticket.order;
+        let extra = place.extra;
+        if let Some(extra) = self.extras.get_mut(extra as usize) {
+            extra.last = ticket.since;
+        }
+        if let Some((at, identity)) = former {
+            self.pool_former_opening(id, at, identity);
+        }
+        let Some(opening) = opening else { return };
+        if self.newest_remembered(id) == Some(ticket.since) {
+            // So whatever is in the pool with the same stamp came after the opening packet.
+            self.remember(id, opening, ticket.since);
+        } else {
+            let was_linked = self.newest_remembered(id).is_some();
+            self.slots[id as usize].set_opening(Some(opening));
+            self.after_remembering(id, was_linked);
+        }
+    }
+
+    /// Takes an attempt to its next stage (S8.2).
+    pub(super) fn step(&mut self, id: SlotId, now: Timestamp) {
+        if self.slots[id as usize].stage == 1 {
+            self.stage_one.remove(&mut self.slots, Chain::Class, id);
+        }
+        self.slots[id as usize].stage += 1;
+        self.extra(id).last = now;
+    }
+
+    /// Ends an attempt. The place becomes idle, or vanishes where nothing is remembered.
+    pub(super) fn end(&mut self, id: SlotId) {
+        self.unlink_attempt(id);
+        self.forget_strays(id);
+        let place = &mut self.slots[id as usize];
+        place.stage = 0;
+        self.idle.push(&mut self.slots, Chain::Class, id);
+        if self.newest_remembered(id).is_none() {
+            self.remove(id);
+        }
+    }
+
+    fn unlink_attempt(&mut self, id: SlotId) {
+        let place = &self.slots[id as usize];
+        let (door, stage) = (usize::from(place.door), place.stage);
+        debug_assert!(stage > 0, "only an attempt can end");
+        self.queues[door].attempts.remove(&mut self.slots, Chain::Deadline, id);
+        self.by_age.remove(&mut self.slots, Chain::Age, id);
+        if stage == 1 {
+            self.stage_one.remove(&mut self.slots, Chain::Class, id);
+        }
+        self.attempts -= 1;
+    }
+
+    /// Removes a place with all that belongs to it.
+    pub(super) fn remove(&mut self, id: SlotId) {
+        if self.slots[id as usize].stage > 0 {
+            self.unlink_attempt(id);
+        } else {
+            self.idle.remove(&mut self.slots, Chain::Class, id);
+        }
+        self.forget_strays(id);
+        self.forget_remembered(id);
+        self.unlink_sibling(id);
+        let place = self.slots.remove(id as usize);
+        if place.extra != NO_SLOT {
+            self.extras.remove(place.extra as usize);
+        }
+    }
+
+    fn extra(&mut self, id: SlotId) -> &mut Extra {
+        let place = &mut self.slots[id as usize];
+        if place.extra == NO_SLOT {
+            place.extra = slot_id(self.extras.insert(Extra {
+                last: place.first,
+                remembered: NO_SLOT,
+                strays: NO_SLOT,
+            }));
+        }
+        &mut self.extras[place.extra as usize]
+    }
+
+    /// Adds a port to an attempt's stray ports and returns how many distinct ones there are
+    /// (S8.6).
+    pub(super) fn add_stray(&mut self, id: SlotId, protocol: Protocol, port: u16) -> usize {
+        let first = self.extra(id).strays;
+        let (mut next, mut count, mut is_new) = (first, 0, true);
+        while let Some(stray) = self.stray_ports.get(next as usize) {
+            is_new &= (stray.protocol, stray.port) != (protocol, port);
+            count += 1;
+            next = stray.next;
+        }
+        if is_new {
+            let new = StrayPort { protocol, port, next: first };
+            self.extra(id).strays = slot_id(self.stray_ports.insert(new));
+            count += 1;
+        }
+        count
+    }
+
+    fn forget_strays(&mut self, id: SlotId) {
+        let Some(extra) = self.extras.get_mut(self.slots[id as usize].extra as usize) else {
+            return;
+        };
+        let mut next = std::mem::replace(&mut extra.strays, NO_SLOT);
+        while next != NO_SLOT {
+            next = self.stray_ports.remove(next as usize).next;
+        }
+    }
+
+    /// Tells whether this packet came before, less than the door's `retransmit_window` ago (S8.1).
+    pub(super) fn remembers(&self, id: SlotId, identity: Identity, now: Timestamp) -> bool {
+        let place = &self.slots[id as usize];
+        let window = self.queues[usize::from(place.door)].retransmit_window;
+        let is_young = |at| now.saturating_duration_since(at) < window;
+        if place.opening() == Some(identity) && is_young(place.first) {
+            return true;
+        }
+        let mut next = self.extras.get(place.extra as usize).map_or(NO_SLOT, |its| its.remembered);
+        while next != NO_SLOT {
+            let packet = &self.remembered[next as usize];
+            if packet.identity == identity && is_young(packet.at) {
+                return true;
+            }
+            next = packet.older;
+        }
+        false
+    }
+
+    /// Remembers a packet that came now.
+    pub(super) fn remember(&mut self, id: SlotId, identity: Identity, now: Timestamp) {
+        let was_linked = self.newest_remembered(id).is_some();
+        let older = self.extra(id).remembered;
+        let new = slot_id(self.remembered.insert(Remembered { at: now, identity, older }));
+        self.extra(id).remembered = new;
+        self.after_remembering(id, was_linked);
+    }
+
+    /// Puts what was the opening packet into the pool, behind all that came after it.
+    fn pool_former_opening(&mut self, id: SlotId, at: Timestamp, identity: Identity) {
+        let (mut newer, mut older) = (NO_SLOT, self.extra(id).remembered);
+        while let Some(packet) = self.remembered.get(older as usize).filter(|its| its.at >= at) {
+            newer = older;
+            older = packet.older;
+        }
+        let new = slot_id(self.remembered.insert(Remembered { at, identity, older }));
+        match self.remembered.get_mut(newer as usize) {
+            Some(packet) => packet.older = new,
+            None => self.extra(id).remembered = new,
+        }
+    }
+
+    /// Keeps the newest packets only, and the door's places by the newest of theirs.
+    fn after_remembering(&mut self, id: SlotId, was_linked: bool) {
+        self.drop_oldest_remembered(id);
+        let door = self.slots[id as usize].door;
+        let memory = &mut self.queues[usize::from(door)].memory;
+        if was_linked {
+            memory.move_to_tail(&mut self.slots, Chain::Memory, id);
+        } else {
+            memory.push(&mut self.slots, Chain::Memory, id);
+        }
+        self.arm(door);
+    }
+
+    /// Drops the oldest remembered packet where there is one too many.
+    fn drop_oldest_remembered(&mut self, id: SlotId) {
+        let place = &self.slots[id as usize];
+        let Some(extra) = self.extras.get(place.extra as usize) else { return };
+        let (mut newer, mut last, mut pooled) = (NO_SLOT, NO_SLOT, 0);
+        let mut next = extra.remembered;
+        while let Some(packet) = self.remembered.get(next as usize) {
+            (newer, last, next) = (last, next, packet.older);
+            pooled += 1;
+        }
+        if pooled + usize::from(place.opening_port.is_some()) <= MAX_REMEMBERED {
+            return;
+        }
+        let oldest_pooled = &self.remembered[last as usize];
+        if place.opening_port.is_some() && place.first <= oldest_pooled.at {
+            self.slots[id as usize].set_opening(None);
+        } else {
+            self.remembered.remove(last as usize);
+            self.remembered[newer as usize].older = NO_SLOT;
+        }
+    }
+
+    fn newest_remembered(&self, id: SlotId) -> Option<Timestamp> {
+        let place = &self.slots[id as usize];
+        let opening = place.opening_port.map(|_| place.first);
+        let pooled = self
+            .extras
+            .get(place.extra as usize)
+            .and_then(|extra| self.remembered.get(extra.remembered as usize))
+            .map(|packet| packet.at);
+        opening.max(pooled)
+    }
+
+    fn forget_remembered(&mut self, id: SlotId) {
+        if self.newest_remembered(id).is_none() {
+            return;
+        }
+        let place = &mut self.slots[id as usize];
+        place.set_opening(None);
+        let (door, extra) = (place.door, place.extra);
+        if let Some(extra) = self.extras.get_mut(extra as usize) {
+            let mut next = std::mem::replace(&mut extra.remembered, NO_SLOT);
+            while next != NO_SLOT {
+                next = self.remembered.remove(next as usize).older;
+            }
+        }
+        self.queues[usize::from(door)].memory.remove(&mut self.slots, Chain::Memory, id);
+        self.arm(door);
+    }
+
+    /// Keeps a door's entry among the expiries that of its longest silent place.
+    fn arm(&mut self, door: DoorIndex) {
+        let queue = &self.queues[usize::from(door)];
+        let expiry = queue.memory.first().and_then(|head| {
+            let newest = u128::from(self.newest_remembered(head)?.as_nanos());
+            Some(newest + queue.retransmit_window.as_nanos())
+        });
+        if expiry != queue.armed {
+            if let Some(former) = queue.armed {
+                self.expiries.remove(&(former, door));
+            }
+            if let Some(expiry) = expiry {
+                self.expiries.insert((expiry, door));
+            }
+            self.queues[usize::from(door)].armed = expiry;
+        }
+    }
+
+    /// Forgets the packets that are `retransmit_window` old, and idle places with them (S8.1).
+    pub(super) fn forget_expired(&mut self, now: Timestamp) {
+        let now = u128::from(now.as_nanos());
+        while let Some((expiry, door)) = self.expiries.first().copied() {
+            if expiry > now {
+                break;
+            }
+            let head = self.queues[usize::from(door)].memory.first();
+            let id = head.expect("a door with an expiry remembers packets");
+            if self.slots[id as usize].stage > 0 {
+                self.forget_remembered(id);
+            } else {
+                self.remove(id);
+            }
+        }
+    }
+
+    /// Drops all places (S1).
+    pub(super) fn clear(&mut self) {
+        self.slots.clear();
+        self.sources.clear();
+        self.extras.clear();
+        self.remembered.clear();
+        self.stray_ports.clear();
+        for queue in &mut self.queues {
+            *queue = DoorQueues::new(queue.seq_timeout, queue.retransmit_window);
+        }
+        self.by_age = List::default();
+        self.stage_one = List::default();
+        self.idle = List::default();
+        self.attempts = 0;
+        self.expiries.clear();
+    }
+
+    /// Replaces the doors (S16): places of a door that goes on move with it to the number that
+    /// `successor` names, those of the others are dropped.
+    pub(super) fn replace_doors(
+        &mut self,
+        queues: Vec<DoorQueues>,
+        successor: impl Fn(DoorIndex) -> Option<DoorIndex>,
+    ) {
+        let moved_to = |place: &Place| successor(place.door);
+        let gone: Vec<SlotId> = self
+            .slots
+            .iter()
+            .filter(|(_, place)| moved_to(place).is_none())
+            .map(|(id, _)| slot_id(id))
+            .collect();
+        for id in gone {
+            self.remove(id);
+        }
+        let former = std::mem::replace(&mut self.queues, queues);
+        self.expiries.clear();
+        for (index, queue) in former.into_iter().enumerate() {
+            let index = DoorIndex::try_from(index).expect("doors are bounded by MAX_DOORS");
+            if let Some(new) = successor(index) {
+                let heir = &mut self.queues[usize::from(new)];
+                (heir.attempts, heir.memory) = (queue.attempts, queue.memory);
+            }
+        }
+        self.sources.clear();
+        let ids: Vec<SlotId> = self.slots.iter().map(|(id, _)| slot_id(id)).collect();
+        for id in ids {
+            let place = &mut self.slots[id as usize];
+            place.door = successor(place.door).expect("places of other doors are gone");
+            place.sibling = NO_SLOT;
+            self.link_sibling(id);
+        }
+        for door in 0..self.queues.len() {
+            self.arm(DoorIndex::try_from(door).expect("doors are bounded by MAX_DOORS"));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_80_bytes_and_its_slab_adds_nothing() {
+        enum SlabEntry {
+            #[expect(dead_code, reason = "mirrors the entry of a slab")]
+            Vacant(usize),
+            #[expect(dead_code, reason = "mirrors the entry of a slab")]
+            Occupied(Place),
+        }
+        assert_eq!(size_of::<Place>(), 80);
+        assert_eq!(size_of::<SlabEntry>(), 80);
+    }
+}

@@ -1,0 +1,102 @@
+//! Deadlines in the order in which they fire (S2).
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::DoorIndex;
+use super::chain::SlotId;
+use crate::time::Timestamp;
+
+/// When a deadline was set: what decides between deadlines that fall on the same moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Ticket {
+    /// The time at which it was set.
+    pub(super) since: Timestamp,
+    /// Its place among those set at that time.
+    pub(super) order: u32,
+}
+
+/// The engine's time, and the tickets of the deadlines set at it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Clock {
+    now: Timestamp,
+    issued: u32,
+}
+
+/// What a stamp does to the clock (S1).
+pub(super) enum Tick {
+    /// Time goes on, or stands still.
+    Forward(Timestamp),
+    /// The stamp lies more than a second back.
+    Back,
+}
+
+impl Clock {
+    /// How far back a stamp may lie and still count as now: capture queues reorder a little (S1).
+    const TOLERANCE: Duration = Duration::from_secs(1);
+
+    pub(super) fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    pub(super) fn judge(&self, stamp: Timestamp) -> Tick {
+        match self.now.checked_duration_since(stamp) {
+            None => Tick::Forward(stamp),
+            Some(back) if back <= Self::TOLERANCE => Tick::Forward(self.now),
+            Some(_) => Tick::Back,
+        }
+    }
+
+    /// Sets the time, forward or back. `issued` tickets count as set at it already.
+    pub(super) fn set(&mut self, now: Timestamp, issued: u32) {
+        if now != self.now {
+            *self = Self { now, issued };
+        }
+    }
+
+    /// Makes the ticket of a deadline that is set now.
+    pub(super) fn ticket(&mut self) -> Ticket {
+        let ticket = Ticket { since: self.now, order: self.issued };
+        // Four thousand million deadlines at one nanosecond would tie; nothing worse happens.
+        self.issued = self.issued.saturating_add(1);
+        ticket
+    }
+}
+
+/// What a deadline belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Cause {
+    /// The oldest attempt of a door. Attempts of one door expire in the order in which they
+    /// began, so one entry a door is enough, however many attempts there are.
+    Attempt(DoorIndex),
+    /// A lease.
+    Lease(SlotId),
+}
+
+/// A deadline's place in the order.
+pub(super) type Due = (Timestamp, Ticket);
+
+/// All deadlines that bring an output.
+#[derive(Debug, Default)]
+pub(super) struct Schedule {
+    queue: BTreeSet<(Timestamp, Ticket, Cause)>,
+}
+
+impl Schedule {
+    pub(super) fn insert(&mut self, (at, ticket): Due, cause: Cause) {
+        self.queue.insert((at, ticket, cause));
+    }
+
+    pub(super) fn remove(&mut self, (at, ticket): Due, cause: Cause) {
+        let was_there = self.queue.remove(&(at, ticket, cause));
+        debug_assert!(was_there, "a deadline is taken out as it was put in");
+    }
+
+    pub(super) fn first(&self) -> Option<(Timestamp, Cause)> {
+        self.queue.first().map(|(at, _, cause)| (*at, *cause))
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.queue.clear();
+    }
+}

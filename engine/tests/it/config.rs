@@ -1,0 +1,1 @@
+//! Configs to doors, doors to configs, and every message in between.

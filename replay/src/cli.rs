@@ -1,0 +1,176 @@
+//! The command line.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+const ABOUT: &str =
+    "Replays captures through the knock engine: what would have opened, and why not";
+
+const LONG_ABOUT: &str = "\
+Replays captures through the knock engine: what would have opened, and why not.
+
+It reads a knockd.conf and recorded packets, and decides about every knock as the daemon would \
+have. It needs no privileges, runs no command and changes no file.";
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  it ran, whether or not a door opened
+  2  it could not: a wrong command line, an error in the config, an unreadable or damaged trace";
+
+const RUN_ABOUT: &str = "Tells which doors a capture opens, and how every knock fared";
+
+const RUN_LONG_ABOUT: &str = "\
+Tells which doors a capture opens, and how every knock fared.
+
+The whole capture is judged, then time runs on until no deadline is left, so every attempt and \
+every open door ends in the report. No command runs and no file changes.";
+
+const RUN_EXAMPLES: &str = "\
+Examples:
+  Explain a capture:
+    knock-replay run -c /etc/knockd.conf knocks.pcap
+
+  Watch live, from another machine too:
+    tcpdump -i eth0 -U -w - | knock-replay run -c knockd.conf --local 192.0.2.5 -
+
+  See what knockd 0.8 would have made of it:
+    knock-replay run -c knockd.conf --as knockd-0.8 knocks.pcap
+
+  List the openings for a program:
+    knock-replay run -c knockd.conf --format jsonl *.pcap.gz | jq -c 'select(.event == \"open\")'
+";
+
+/// The whole command line.
+#[derive(Debug, Parser)]
+#[command(
+    name = "knock-replay",
+    version,
+    about = ABOUT,
+    long_about = LONG_ABOUT,
+    after_help = EXIT_CODES,
+    max_term_width = 100,
+    arg_required_else_help = true
+)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What the program can do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// `run`.
+    #[command(
+        about = RUN_ABOUT,
+        long_about = RUN_LONG_ABOUT,
+        after_help = EXIT_CODES,
+        after_long_help = format!("{RUN_EXAMPLES}\n{EXIT_CODES}")
+    )]
+    Run(RunArgs),
+}
+
+/// The arguments of `knock-replay run`.
+#[derive(Args, Debug)]
+pub struct RunArgs {
+    /// The config to judge by, a knockd.conf
+    #[arg(short, long, value_name = "FILE")]
+    pub config: PathBuf,
+
+    /// Addresses of the host that the capture was made on, separated by commas
+    ///
+    /// A door without a target sees only packets to these. Without this option the addresses that
+    /// a pcapng records are taken; where there are none, every destination that is not multicast
+    /// or 255.255.255.255 counts as local, and the report says so.
+    #[arg(long, value_name = "ADDR", value_delimiter = ',')]
+    pub local: Vec<IpAddr>,
+
+    /// Whose decisions to tell
+    #[arg(long = "as", value_name = "PROGRAM", value_enum, default_value_t = DecideAs::Sesame)]
+    pub decide_as: DecideAs,
+
+    /// How to tell it
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
+
+    /// Take warnings about the config as errors
+    #[arg(long)]
+    pub strict: bool,
+
+    /// Skip damaged stretches of a trace and read on behind them
+    ///
+    /// Each stretch is reported with its offset, length and cause. Without this option reading
+    /// ends at the first damage: what came before it is reported, and the exit code is 2.
+    #[arg(long)]
+    pub resync: bool,
+
+    /// When to use colours
+    ///
+    /// With auto, where standard output is a terminal and NO_COLOR is not set.
+    #[arg(long, value_name = "WHEN", value_enum, default_value_t = ColorWhen::Auto)]
+    pub color: ColorWhen,
+
+    /// Captures to read, or - for standard input
+    ///
+    /// pcap and pcapng are read, plain or compressed with gzip, zstd or lz4, whatever the file's
+    /// name. Several traces become one stream, in the order of their time stamps.
+    #[arg(value_name = "TRACE", required = true)]
+    pub traces: Vec<PathBuf>,
+}
+
+/// Whose decisions a run tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum DecideAs {
+    /// This project's engine
+    Sesame,
+    /// A model of knockd 0.8, with its faults: what the original would have done
+    #[value(name = "knockd-0.8")]
+    Knockd08,
+}
+
+impl DecideAs {
+    /// Returns the name that the command line and the reports use.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Sesame => "sesame",
+            Self::Knockd08 => "knockd-0.8",
+        }
+    }
+}
+
+/// How a run tells what happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people: every attempt with its knocks, and the totals
+    Text,
+    /// For programs: one JSON object a line for every event, then the totals
+    Jsonl,
+    /// The totals only
+    Summary,
+}
+
+/// When to use colours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ColorWhen {
+    /// On a terminal, unless NO_COLOR is set
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,274 @@
+//! `--format jsonl`: one object a line. `docs/FORMATS.md` describes every field.
+
+use std::borrow::Cow;
+use std::io::{self, Write};
+use std::net::IpAddr;
+use std::time::Duration;
+
+use knock_engine::output::{Action, DoorEvent, Event, EventKind, Output, Progress, Trigger};
+use knock_engine::packet::{Packet, Protocol};
+use knock_engine::time::Timestamp;
+use serde::Serialize;
+
+use super::escape::append_json_line;
+use super::format::Clock;
+use super::totals::{Damage, DoorTotals, LocalOrigin, Totals};
+use super::{Origin, Report};
+
+/// The report as lines of JSON.
+#[derive(Debug)]
+pub struct Jsonl<W> {
+    out: W,
+    traces: Vec<String>,
+    clock: Clock,
+    /// Stamps and lines are made in these, again and again.
+    at: String,
+    line: Vec<u8>,
+    /// An `open` whose command is not decided yet, and the events behind it.
+    held: Vec<(Event, Option<Origin>)>,
+}
+
+impl<W: Write> Jsonl<W> {
+    /// Makes a report that writes to `out`; `traces` are the names of the traces, as given.
+    #[must_use]
+    pub fn new(out: W, traces: Vec<String>) -> Self {
+        let (at, line) = (String::new(), Vec::new());
+        Self { out, traces, clock: Clock::default(), at, line, held: Vec::new() }
+    }
+
+    /// Writes an event, or keeps it back behind an `open` that waits for its command.
+    fn event(&mut self, event: &Event, origin: Option<Origin>) -> io::Result<()> {
+        if let Event::Door(door_event) = event {
+            let kind = door_event.kind;
+            if self.resolves_held(door_event) {
+                self.release(None)?;
+            }
+            if kind == EventKind::Open && door_event.door.start_command(door_event.source).is_some()
+            {
+                self.release(None)?;
+                self.held.push((event.clone(), origin));
+                return Ok(());
+            }
+        }
+        if self.held.is_empty() {
+            return self.write_event(event, origin, None);
+        }
+        self.held.push((event.clone(), origin));
+        Ok(())
+    }
+
+    /// Tells whether this event says that the held `open` runs no command.
+    fn resolves_held(&self, event: &DoorEvent) -> bool {
+        let decides = matches!(
+            event.kind,
+            EventKind::Renew | EventKind::Suppressed | EventKind::Refused | EventKind::Stage
+        );
+        decides && !self.held.is_empty()
+    }
+
+    /// Writes what was held back; the `open` at its head with this command.
+    fn release(&mut self, command: Option<&str>) -> io::Result<()> {
+        let mut held = std::mem::take(&mut self.held);
+        for (index, (event, origin)) in held.drain(..).enumerate() {
+            self.write_event(&event, origin, command.filter(|_| index == 0))?;
+        }
+        self.held = held;
+        Ok(())
+    }
+
+    fn write_event(
+        &mut self,
+        event: &Event,
+        origin: Option<Origin>,
+        command: Option<&str>,
+    ) -> io::Result<()> {
+        self.at.clear();
+        self.clock.append_rfc3339(event.at(), &mut self.at);
+        let from = match event {
+            Event::ClockStep { from, .. } => Some(self.clock.rfc3339(*from)),
+            Event::Disabled { .. } | Event::Door(_) => None,
+        };
+        let mut line = EventLine::new(&self.at, event.name());
+        line.from = from.as_deref();
+        line.door = event.door().map(|door| door.name.as_str());
+        line.command = command.map(Cow::Borrowed);
+        let mut caused_by_frame = true;
+        if let Event::Door(event) = event {
+            caused_by_frame = event.trigger != Trigger::Deadline;
+            line.fill(event);
+        }
+        if let Some(origin) = origin.filter(|_| caused_by_frame) {
+            line.trace = self.traces.get(origin.trace).map(String::as_str);
+            line.frame = Some(origin.frame);
+        }
+        self.line.clear();
+        append_json_line(&mut self.line, &line)?;
+        self.out.write_all(&self.line)
+    }
+}
+
+impl<W: Write> Report for Jsonl<W> {
+    fn output(&mut self, output: &Output, origin: Option<Origin>) -> io::Result<()> {
+        match output {
+            Output::Event(event) => self.event(event, origin),
+            Output::Action(Action::Start { door, source, .. }) => {
+                let command = door.start_command(*source);
+                let command = command.map(|command| command.expand(*source, door.grant));
+                self.release(command.as_deref())
+            }
+            // The events `renew` and `close` stand for these two.
+            Output::Action(Action::Consume { .. } | Action::Renew { .. } | Action::Stop { .. }) => {
+                Ok(())
+            }
+        }
+    }
+
+    fn packet(&mut self, _packet: &Packet, _at: Timestamp, _origin: Origin) -> io::Result<()> {
+        self.release(None)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+
+    fn finish(&mut self, totals: &Totals) -> io::Result<()> {
+        self.release(None)?;
+        let first = totals.first.map(|at| self.clock.rfc3339(at));
+        let last = totals.last.map(|at| self.clock.rfc3339(at));
+        self.line.clear();
+        append_json_line(&mut self.line, &SummaryLine::new(totals, first, last))?;
+        self.out.write_all(&self.line)?;
+        self.out.flush()
+    }
+}
+
+/// An event's line. The order of the fields is the order in which they are written.
+#[derive(Debug, Serialize)]
+struct EventLine<'a> {
+    at: &'a str,
+    event: &'static str,
+    trace: Option<&'a str>,
+    frame: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    door: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source: Option<IpAddr>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    destination: Option<IpAddr>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stage: Option<u8>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    of: Option<u8>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    protocol: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    port: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    gap_ns: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    elapsed_ns: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    margin_ns: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    command: Option<Cow<'a, str>>,
+}
+
+impl<'a> EventLine<'a> {
+    const fn new(at: &'a str, event: &'static str) -> Self {
+        Self {
+            at,
+            event,
+            trace: None,
+            frame: None,
+            from: None,
+            door: None,
+            source: None,
+            destination: None,
+            stage: None,
+            of: None,
+            protocol: None,
+            port: None,
+            gap_ns: None,
+            elapsed_ns: None,
+            margin_ns: None,
+            reason: None,
+            command: None,
+        }
+    }
+
+    fn fill(&mut self, event: &DoorEvent) {
+        self.source = Some(event.source);
+        if let Trigger::Packet(packet) = event.trigger {
+            self.destination = Some(packet.destination);
+            self.protocol = Some(Protocol::name(packet.protocol()));
+            self.port = Some(packet.destination_port);
+        }
+        if let Some(Progress { stage, of, gap, elapsed, margin }) = event.progress {
+            self.stage = Some(stage);
+            self.of = Some(of);
+            self.gap_ns = gap.map(nanos);
+            // Without an attempt there is nothing that could have lasted.
+            self.elapsed_ns = (stage > 0).then(|| nanos(elapsed));
+            self.margin_ns = (stage > 0).then(|| nanos(margin));
+        }
+        if let EventKind::Reset(reason) = event.kind {
+            self.reason = Some(reason.name());
+        }
+        if event.kind == EventKind::Close {
+            let command = event.door.stop_command(event.source);
+            let expand = |command: &knock_engine::config::Command| {
+                Cow::Owned(command.expand(event.source, event.door.grant))
+            };
+            self.command = command.map(expand);
+        }
+    }
+}
+
+/// Stamps are 64-bit nanoseconds, so every span between two of them fits.
+fn nanos(span: Duration) -> u64 {
+    u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// The last line.
+#[derive(Debug, Serialize)]
+struct SummaryLine<'a> {
+    event: &'static str,
+    r#as: &'static str,
+    local: LocalOrigin,
+    packets: u64,
+    bytes: u64,
+    first: Option<String>,
+    last: Option<String>,
+    judged: u64,
+    irrelevant: u64,
+    skipped: &'a std::collections::BTreeMap<&'static str, u64>,
+    clock_steps: u64,
+    truncated: bool,
+    damage: &'a [Damage],
+    doors: &'a [DoorTotals],
+}
+
+impl<'a> SummaryLine<'a> {
+    fn new(totals: &'a Totals, first: Option<String>, last: Option<String>) -> Self {
+        Self {
+            event: "summary",
+            r#as: totals.decided_as,
+            local: totals.local,
+            packets: totals.packets,
+            bytes: totals.bytes,
+            first,
+            last,
+            judged: totals.judged,
+            irrelevant: totals.irrelevant,
+            skipped: &totals.skipped,
+            clock_steps: totals.clock_steps,
+            truncated: totals.truncated,
+            damage: &totals.damage,
+            doors: &totals.doors,
+        }
+    }
+}

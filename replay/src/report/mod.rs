@@ -1,0 +1,71 @@
+//! What a run says: as lines of JSON, as text for people, or as totals.
+//!
+//! A [`Report`] is told every output in order and never looks back at the trace; what it needs
+//! to explain an attempt it remembers itself, within limits.
+
+mod advice;
+mod block;
+pub mod escape;
+pub mod format;
+mod jsonl;
+mod memory;
+pub mod style;
+mod summary;
+mod text;
+mod totals;
+
+pub use jsonl::Jsonl;
+pub use summary::Summary;
+pub use text::{Pace, Text, TextOptions};
+pub use totals::{Damage, DoorTotals, Doors, LocalOrigin, Resets, Totals};
+
+use std::io;
+
+use knock_engine::local::LocalAddresses;
+use knock_engine::output::Output;
+use knock_engine::packet::Packet;
+use knock_engine::time::Timestamp;
+
+/// Where in the traces something was seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// The trace's index in the order of the command line.
+    pub trace: usize,
+    /// The frame's number in its trace, counted from 1.
+    pub frame: u64,
+}
+
+/// One way to tell what happened.
+pub trait Report {
+    /// Tells an output of the engine. `origin` is the frame that was handed to the engine; `None`
+    /// where time ran on by itself.
+    ///
+    /// # Errors
+    ///
+    /// Fails where the output can't be written.
+    fn output(&mut self, output: &Output, origin: Option<Origin>) -> io::Result<()>;
+
+    /// Tells of a packet that was handed to the engine, once all its outputs have been told.
+    ///
+    /// # Errors
+    ///
+    /// Fails where the output can't be written.
+    fn packet(&mut self, packet: &Packet, at: Timestamp, origin: Origin) -> io::Result<()>;
+
+    /// Tells of the local addresses, where a trace told them only after the report began.
+    fn local_addresses(&mut self, _local: &LocalAddresses) {}
+
+    /// Makes what was written so far appear.
+    ///
+    /// # Errors
+    ///
+    /// Fails where the output can't be written.
+    fn flush(&mut self) -> io::Result<()>;
+
+    /// Ends the report with the totals, and flushes it.
+    ///
+    /// # Errors
+    ///
+    /// Fails where the output can't be written.
+    fn finish(&mut self, totals: &Totals) -> io::Result<()>;
+}

@@ -1,0 +1,166 @@
+//! `--format summary`, and the end of `--format text`: the totals.
+
+use std::fmt::Write as _;
+use std::io::{self, Write};
+
+use knock_engine::output::Output;
+use knock_engine::packet::Packet;
+use knock_engine::time::Timestamp;
+
+use super::escape::Escaped;
+use super::format::{Bytes, Clock, Count, Counted, Span};
+use super::style::Palette;
+use super::totals::{DoorTotals, LocalOrigin, Totals};
+use super::{Origin, Report};
+
+/// The report that tells the totals only.
+#[derive(Debug)]
+pub struct Summary<W> {
+    out: W,
+    palette: Palette,
+}
+
+impl<W: Write> Summary<W> {
+    /// Makes a report that writes to `out`.
+    #[must_use]
+    pub const fn new(out: W, palette: Palette) -> Self {
+        Self { out, palette }
+    }
+}
+
+impl<W: Write> Report for Summary<W> {
+    fn output(&mut self, _output: &Output, _origin: Option<Origin>) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn packet(&mut self, _packet: &Packet, _at: Timestamp, _origin: Origin) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+
+    fn finish(&mut self, totals: &Totals) -> io::Result<()> {
+        let mut text = String::new();
+        append(totals, &self.palette, &mut text);
+        self.out.write_all(text.as_bytes())?;
+        self.out.flush()
+    }
+}
+
+/// Doors are listed up to this number even where nobody knocked.
+const MAX_IDLE_LISTED: usize = 16;
+
+/// Appends the totals as text.
+pub(super) fn append(totals: &Totals, palette: &Palette, text: &mut String) {
+    append_table(totals, palette, text);
+    for door in &totals.doors {
+        append_details(door, text);
+    }
+    text.push('\n');
+    append_packets(totals, text);
+}
+
+fn append_table(totals: &Totals, palette: &Palette, text: &mut String) {
+    const TITLES: [&str; 5] = ["attempts", "opened", "timed out", "failed", "closed"];
+    let lists_all = totals.doors.len() <= MAX_IDLE_LISTED;
+    let listed = || totals.doors.iter().filter(|door| lists_all || is_touched(door));
+    let name = |door: &DoorTotals| Escaped(&door.door).to_string();
+    let width = listed().map(|door| name(door).chars().count()).max().unwrap_or(0).max(4);
+    let faint = palette.faint;
+    let _ = write!(text, "{faint}{:width$}", "door");
+    for title in TITLES {
+        let _ = write!(text, "  {title:>9}");
+    }
+    let _ = writeln!(text, "{faint:#}");
+    for door in listed() {
+        let strong = palette.strong;
+        let _ = write!(text, "{strong}{:width$}{strong:#}", name(door));
+        let numbers = [door.attempts, door.opens, door.timeouts, door.resets.sum(), door.closes];
+        for (index, number) in numbers.into_iter().enumerate() {
+            let style = match (index, number) {
+                (_, 0) => palette.faint,
+                (1, _) => palette.good,
+                (3, _) => palette.bad,
+                _ => anstyle::Style::new(),
+            };
+            let _ = write!(text, "  {style}{:>9}{style:#}", Count(number));
+        }
+        text.push('\n');
+    }
+    let idle = totals.doors.iter().filter(|door| !lists_all && !is_touched(door)).count();
+    if idle > 0 {
+        let _ = writeln!(text, "and {} that nobody knocked at", Counted(idle as u64, "door"));
+    }
+}
+
+fn is_touched(door: &DoorTotals) -> bool {
+    door.attempts + door.duplicates + door.closes > 0
+}
+
+/// Appends what the table has no column for, where there was any.
+fn append_details(door: &DoorTotals, text: &mut String) {
+    let told = [
+        (door.resets.out_of_order, "broken by a knock out of order"),
+        (door.resets.strays, "broken by hits on too many other ports"),
+        (door.resets.sequence_used, "ended by another source's use of the one-time sequence"),
+        (door.restarts, "begun anew"),
+        (door.renewals, "opened while open: renewed"),
+        (door.suppressed, "opened within the cooldown: nothing ran"),
+        (door.refused, "opened with max_leases doors open: nothing ran"),
+        (door.lockouts, "locked out"),
+        (door.evicted, "evicted from a full table"),
+        (door.duplicates, "knocks retransmitted: ignored"),
+        (door.repeats, "knocks repeated from a new port: ignored"),
+        (door.strays, "packets to other ports during attempts"),
+    ];
+    let told: Vec<_> = told.into_iter().filter(|(number, _)| *number > 0).collect();
+    if told.is_empty() && !door.disabled {
+        return;
+    }
+    let _ = writeln!(text, "\n{}", Escaped(&door.door));
+    let width = told.iter().map(|(n, _)| Count(*n).to_string().len()).max().unwrap_or(0);
+    for (number, what) in told {
+        let _ = writeln!(text, "  {:>width$}  {what}", Count(number));
+    }
+    if door.disabled {
+        text.push_str("  no one-time sequence left: disabled\n");
+    }
+}
+
+fn append_packets(totals: &Totals, text: &mut String) {
+    let packets = Counted(totals.packets, "packet");
+    let _ = write!(text, "{packets}, {}", Bytes(totals.bytes));
+    if let (Some(first), Some(last)) = (totals.first, totals.last) {
+        let mut clock = Clock::default();
+        let stamp =
+            |clock: &mut Clock, at| format!("{}T{}Z", clock.date(at).to_owned(), clock.time(at));
+        let (from, until) = (stamp(&mut clock, first), stamp(&mut clock, last));
+        let span = Span(last.saturating_duration_since(first));
+        let _ = write!(text, ", {from} to {until} ({span})");
+    }
+    let (judged, irrelevant) = (Count(totals.judged), Count(totals.irrelevant));
+    let _ = writeln!(text, "\n  {judged} judged, {irrelevant} to ports that no door listens to");
+    if !totals.skipped.is_empty() {
+        let causes = totals.skipped.iter().map(|(cause, n)| format!("{} {cause}", Count(*n)));
+        let causes: Vec<String> = causes.collect();
+        let skipped = Count(totals.all_skipped());
+        let _ = writeln!(text, "  {skipped} skipped: {}", causes.join(", "));
+    }
+    if totals.clock_steps > 0 {
+        let _ = writeln!(text, "  the clock stepped back {}", Counted(totals.clock_steps, "time"));
+    }
+    if totals.local == LocalOrigin::Assumed {
+        text.push_str("  local addresses unknown: every unicast destination counted as local\n");
+    }
+    if totals.truncated {
+        text.push_str("  a trace ends in the middle of a record\n");
+    }
+    for damage in &totals.damage {
+        let (trace, cause) = (Escaped(&damage.trace), Escaped(&damage.cause));
+        let extent = damage.bytes.map(|n| format!(", {} skipped", Counted(n, "byte")));
+        let extent = extent.unwrap_or_default();
+        let _ = writeln!(text, "  damage in {trace} at byte {}{extent}: {cause}", damage.offset);
+    }
+}

@@ -1,0 +1,535 @@
+//! `--format text`: a block per attempt, for people.
+//!
+//! An attempt's rows are collected while it goes on; when it ends they become a [`Block`]. What
+//! explains a failure may come a little later (the knock that was overtaken, or that was too
+//! late), so a block waits in a queue until it can no longer be explained better. Blocks leave the
+//! queue in order. All of this memory is bounded; a flood makes reports terser, not larger.
+
+mod queue;
+
+use std::io::{self, Write};
+use std::time::Duration;
+
+use knock_engine::config::{Door, Knock, Sequence, Sequences};
+use knock_engine::local::LocalAddresses;
+use knock_engine::output::{
+    Action, DoorEvent, Event, EventKind, Output, Progress, ResetReason, Trigger,
+};
+use knock_engine::packet::{Packet, Protocol, Transport};
+use knock_engine::time::Timestamp;
+
+use self::queue::Queue;
+use super::advice::{self, Port};
+use super::block::{Block, BlockId, Hit, Lone, LoneEnd, Mood, Note, Printer, Row};
+use super::format::{Counted, Span};
+use super::memory::{Again, Attempt, Bounded, EndCause, Ended, Place};
+use super::style::Palette;
+use super::summary;
+use super::totals::{Doors, Totals};
+use super::{Origin, Report};
+
+/// How the packets come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pace {
+    /// From files: a block may wait until later packets explain it.
+    Recorded,
+    /// As they happen: every line appears at once, and explanations follow as lines of their own.
+    Live,
+}
+
+/// How the text is to look.
+#[derive(Clone, Debug)]
+pub struct TextOptions {
+    /// The colours.
+    pub palette: Palette,
+    /// The columns of the terminal.
+    pub width: usize,
+    /// How the packets come.
+    pub pace: Pace,
+    /// The local addresses, as the engine has them.
+    pub local: LocalAddresses,
+    /// The command line that says more where nothing opened.
+    pub explain: String,
+}
+
+/// The report as text.
+#[derive(Debug)]
+pub struct Text<W> {
+    out: W,
+    printer: Printer,
+    buffer: String,
+    doors: Doors,
+    local: LocalAddresses,
+    pace: Pace,
+    explain: String,
+    /// The current line of each door with one-time sequences (S12).
+    one_time: Vec<usize>,
+    attempts: Bounded<Place, Attempt>,
+    ended: Bounded<std::net::IpAddr, Vec<Ended>>,
+    queue: Queue,
+    /// The block of an `open` that doesn't know yet what will run.
+    opened: Option<(Place, BlockId)>,
+}
+
+impl<W: Write> Text<W> {
+    /// Attempts that are remembered row by row. The oldest of more is told without its rows.
+    const MAX_ATTEMPTS: usize = 65_536;
+    /// Sources whose ended attempts are remembered, and attempts of each.
+    const MAX_ENDED: usize = 16_384;
+    const MAX_ENDED_PER_SOURCE: usize = 8;
+    /// How long after its attempt a missing knock is still taken for part of it.
+    const LATEST: Duration = Duration::from_secs(60);
+    /// How long the block of a broken attempt waits for the knock that was overtaken.
+    const OVERTAKEN_WAIT: Duration = Duration::from_secs(1);
+    /// How long the block of a timed out attempt waits for its late knock.
+    const LATE_WAIT: Duration = Duration::from_secs(10);
+
+    /// Makes a report that writes to `out`; `traces` are the names of the traces, as given.
+    #[must_use]
+    pub fn new(out: W, traces: &[String], doors: Doors, options: TextOptions) -> Self {
+        Self {
+            out,
+            printer: Printer::new(options.palette, options.width, traces),
+            buffer: String::new(),
+            one_time: vec![0; doors.all().len()],
+            doors,
+            local: options.local,
+            pace: options.pace,
+            explain: options.explain,
+            attempts: Bounded::new(Self::MAX_ATTEMPTS),
+            ended: Bounded::new(Self::MAX_ENDED),
+            queue: Queue::default(),
+            opened: None,
+        }
+    }
+
+    fn event(&mut self, event: &Event, origin: Option<Origin>) {
+        match event {
+            Event::ClockStep { at, from } => self.clock_step(*at, *from),
+            Event::Disabled { at, door } => {
+                let told = "has no one-time sequence left: it ignores everything from here on";
+                let mut block = Block::new(*at, Mood::Bad, told);
+                block.door = Some(door.name.clone());
+                self.queue.push(block);
+            }
+            Event::Door(event) => {
+                let Some(door) = self.doors.index(&event.door) else { return };
+                self.door_event(event, (event.source, door), origin);
+            }
+        }
+    }
+
+    fn door_event(&mut self, event: &DoorEvent, place: Place, origin: Option<Origin>) {
+        match (event.kind, event.trigger, event.progress) {
+            (EventKind::Stage | EventKind::Restart, Trigger::Packet(packet), Some(progress)) => {
+                self.knock(event.kind, place, Hit::new(&packet, &progress, origin));
+            }
+            (EventKind::Duplicate | EventKind::Repeat, Trigger::Packet(packet), _) => {
+                let again = Again {
+                    protocol: packet.protocol(),
+                    port: packet.destination_port,
+                    retransmitted: event.kind == EventKind::Duplicate,
+                    count: 1,
+                };
+                if let Some(attempt) = self.attempts.get_mut(&place) {
+                    attempt.note_again(again);
+                }
+            }
+            (EventKind::Stray, Trigger::Packet(packet), _) => {
+                if let Some(attempt) = self.attempts.get_mut(&place) {
+                    attempt.note_stray((packet.protocol(), packet.destination_port));
+                }
+            }
+            (EventKind::Open, _, Some(progress)) => self.open(event, place, progress),
+            (EventKind::Timeout, _, Some(progress)) => self.timeout(event, place, progress),
+            (EventKind::Reset(reason), _, Some(progress)) => {
+                self.reset(event, reason, (place, origin), progress);
+            }
+            (EventKind::Evicted, _, _) => self.evicted(event, place),
+            (EventKind::Renew | EventKind::Suppressed | EventKind::Refused, _, _) => {
+                self.nothing_runs(event, place);
+            }
+            (EventKind::Close, _, _) => self.close(event),
+            (EventKind::Lockout, _, _) => self.lockout(event),
+            (
+                EventKind::Stage
+                | EventKind::Duplicate
+                | EventKind::Repeat
+                | EventKind::Restart
+                | EventKind::Stray
+                | EventKind::Open
+                | EventKind::Timeout
+                | EventKind::Reset(_),
+                _,
+                _,
+            ) => {
+                debug_assert!(false, "invariant: a {} has a packet", event.kind.name());
+            }
+        }
+    }
+
+    fn knock(&mut self, kind: EventKind, place: Place, hit: Hit) {
+        if kind == EventKind::Restart {
+            let restarts = self.attempts.get_mut(&place).map_or(0, |attempt| attempt.restarts);
+            let attempt = Attempt { rows: vec![Row::Knock(hit)], restarts: restarts + 1 };
+            self.attempts.insert(place, attempt);
+        } else if hit.stage == 1 {
+            if let Some(ended) = self.ended.get_mut(&place.0) {
+                ended.retain(|ended| ended.door != place.1);
+            }
+            self.attempts.insert(place, Attempt { rows: vec![Row::Knock(hit)], restarts: 0 });
+        } else if let Some(attempt) = self.attempts.get_mut(&place) {
+            attempt.rows.push(Row::Knock(hit));
+        }
+    }
+
+    fn open(&mut self, event: &DoorEvent, place: Place, progress: Progress) {
+        let window = Span(event.door.seq_timeout);
+        let verdict = if progress.of == 1 {
+            "opened at its only knock".to_owned()
+        } else {
+            format!("opened in {} of {window}", Span(progress.elapsed))
+        };
+        let mut block = self.end(event, place, Mood::Good, verdict);
+        if event.door.start_command(event.source).is_none() {
+            block.notes.push(Note::Text("the door has no start_command: nothing runs".to_owned()));
+        }
+        let close_call = advice::close_call(progress.margin, event.door.seq_timeout);
+        block.notes.extend(close_call.filter(|_| progress.of > 1).map(Note::Text));
+        let id = self.queue.push(block);
+        self.opened = Some((place, id));
+    }
+
+    /// Takes the rows of an attempt that ended and makes its block.
+    fn end(&mut self, event: &DoorEvent, place: Place, mood: Mood, verdict: String) -> Block {
+        let attempt = self.attempts.remove(&place).unwrap_or_default();
+        let mut block = Block::new(event.at, mood, verdict);
+        block.source = Some(event.source);
+        block.door = Some(event.door.name.clone());
+        block.rows = attempt.rows;
+        if attempt.restarts > 0 {
+            let times = Counted(attempt.restarts, "time");
+            block.notes.push(Note::Text(format!("the source began anew {times} before that")));
+        }
+        block
+    }
+
+    fn timeout(&mut self, event: &DoorEvent, place: Place, progress: Progress) {
+        let Progress { stage, of, .. } = progress;
+        let window = Span(event.door.seq_timeout);
+        let verdict = format!("timed out after {window} with {stage} of {of} knocks");
+        let mut block = self.end(event, place, Mood::Notable, verdict);
+        if is_lone(&block) {
+            block.lone = Some(Lone { end: LoneEnd::TimedOut, attempts: 1 });
+            block.mood = Mood::Faint;
+        }
+        let expected = self.expected(place.1, stage);
+        if let Some(expected) = expected.filter(|_| block.lone.is_none()) {
+            block.notes.push(Note::Text(advice::missing(Port::of(expected), stage + 1)));
+        }
+        block.hold_until = self.hold(event.at, Self::LATE_WAIT);
+        let id = self.push_ended(block);
+        if let Some(expected) = expected {
+            let cause = EndCause::TimedOut;
+            let (door, at, number) = (place.1, event.at, stage + 1);
+            self.remember(place, Ended { door, expected, number, at, cause, block: id });
+        }
+    }
+
+    fn reset(
+        &mut self,
+        event: &DoorEvent,
+        reason: ResetReason,
+        (place, origin): (Place, Option<Origin>),
+        progress: Progress,
+    ) {
+        let Progress { stage, of, elapsed, .. } = progress;
+        let window = Span(event.door.seq_timeout);
+        let verdict = match reason {
+            ResetReason::SequenceUsed => format!("ended with {stage} of {of} knocks"),
+            ResetReason::OutOfOrder | ResetReason::Strays => {
+                format!("failed after {} of {window} with {stage} of {of} knocks", Span(elapsed))
+            }
+        };
+        let mut block = self.end(event, place, Mood::Bad, verdict);
+        let broke = match event.trigger {
+            Trigger::Packet(packet) => Some(Hit::new(&packet, &progress, origin)),
+            Trigger::OtherAttempt | Trigger::Deadline => None,
+        };
+        block.rows.extend(broke.map(Row::Broke));
+        match (reason, broke) {
+            (ResetReason::OutOfOrder, Some(hit)) => {
+                self.out_of_order(event, place, hit, block);
+                return;
+            }
+            (ResetReason::Strays, _) => {
+                let max_strays = event.door.max_strays.unwrap_or_default();
+                block.notes.push(Note::Text(advice::scanned(max_strays)));
+            }
+            (ResetReason::SequenceUsed | ResetReason::OutOfOrder, _) => {
+                let told = "another source used up the one-time sequence";
+                block.notes.push(Note::Text(told.to_owned()));
+            }
+        }
+        self.queue.push(block);
+    }
+
+    fn out_of_order(&mut self, event: &DoorEvent, place: Place, hit: Hit, mut block: Block) {
+        if let Some(sequence) = self.sequence(place.1) {
+            let told = advice::out_of_order(sequence, hit.stage, hit.port);
+            block.notes.push(Note::Text(told));
+        }
+        block.hold_until = self.hold(event.at, Self::OVERTAKEN_WAIT);
+        let id = self.queue.push(block);
+        if let Some(expected) = self.expected(place.1, hit.stage) {
+            let cause = EndCause::Overtaken { by: (hit.port.0, hit.port.1) };
+            let (door, at, number) = (place.1, event.at, hit.stage + 1);
+            self.remember(place, Ended { door, expected, number, at, cause, block: id });
+        }
+    }
+
+    fn evicted(&mut self, event: &DoorEvent, place: Place) {
+        // What was only remembered of a source has no attempt and is no news; nor can an attempt
+        // be told that was forgotten here.
+        let Some(attempt) = self.attempts.get_mut(&place) else { return };
+        let knocks = attempt.rows.iter().filter(|row| matches!(row, Row::Knock(_))).count();
+        let verdict =
+            format!("evicted at knock {knocks}: the table of attempts was full (max_attempts)");
+        let mut block = self.end(event, place, Mood::Bad, verdict);
+        if is_lone(&block) {
+            block.lone = Some(Lone { end: LoneEnd::Evicted, attempts: 1 });
+            block.mood = Mood::Faint;
+        }
+        block.hold_until = self.hold(event.at, Self::OVERTAKEN_WAIT);
+        self.push_ended(block);
+    }
+
+    /// Queues the block of an attempt; one with nothing to tell joins those before it.
+    fn push_ended(&mut self, mut block: Block) -> BlockId {
+        if block.lone.is_some() {
+            block.rows.clear();
+        }
+        self.queue.push_or_fold(block)
+    }
+
+    fn nothing_runs(&mut self, event: &DoorEvent, place: Place) {
+        let Some((opened, id)) = self.opened.take() else { return };
+        let Some(block) = self.queue.get_mut(id).filter(|_| opened == place) else { return };
+        let lease = Span(event.door.cmd_timeout);
+        block.notes.push(Note::Text(match event.kind {
+            EventKind::Renew => format!("open already: stays open for another {lease}"),
+            EventKind::Suppressed => {
+                let cooldown = Span(event.door.cooldown);
+                format!("within the cooldown of {cooldown}: start_command doesn't run again")
+            }
+            _ => {
+                block.mood = Mood::Bad;
+                "as many doors are open as max_leases allows: nothing runs".to_owned()
+            }
+        }));
+    }
+
+    fn close(&mut self, event: &DoorEvent) {
+        let verdict = format!("closed, {} after it was opened", Span(event.door.cmd_timeout));
+        let mut block = Block::new(event.at, Mood::Strong, verdict);
+        block.source = Some(event.source);
+        block.door = Some(event.door.name.clone());
+        if let Some(command) = event.door.stop_command(event.source) {
+            block.notes.push(Note::Runs(command.expand(event.source, event.door.grant)));
+        }
+        self.queue.push(block);
+    }
+
+    fn lockout(&mut self, event: &DoorEvent) {
+        let Some(limit) = event.door.failure_limit else { return };
+        let failures = Counted(u64::from(limit.max_failures), "failed attempt");
+        let verdict = format!("locked out for {} after {failures}", Span(limit.lockout));
+        let mut block = Block::new(event.at, Mood::Bad, verdict);
+        block.source = Some(event.source);
+        block.door = Some(event.door.name.clone());
+        self.queue.push(block);
+    }
+
+    fn clock_step(&mut self, at: Timestamp, from: Timestamp) {
+        let back = Span(from.saturating_duration_since(at));
+        let dropped = match self.attempts.len() {
+            0 => String::new(),
+            n => format!("; {} in progress dropped", Counted(n as u64, "attempt")),
+        };
+        self.queue.push(Block::new(
+            at,
+            Mood::Bad,
+            format!("the clock stepped back by {back}{dropped}"),
+        ));
+        self.attempts.clear();
+        self.ended.clear();
+    }
+
+    fn start(&mut self, door: &Door, source: std::net::IpAddr) {
+        let Some((_, id)) = self.opened.take() else { return };
+        let command = door.start_command(source).map(|it| it.expand(source, door.grant));
+        if let (Some(block), Some(command)) = (self.queue.get_mut(id), command) {
+            // What runs comes first, what there is to say about it after.
+            block.notes.insert(0, Note::Runs(command));
+        }
+    }
+
+    fn remember(&mut self, place: Place, ended: Ended) {
+        if let Some(list) = self.ended.get_mut(&place.0) {
+            list.retain(|other| other.door != place.1);
+            list.truncate(Self::MAX_ENDED_PER_SOURCE - 1);
+            list.push(ended);
+            return;
+        }
+        self.ended.insert(place.0, vec![ended]);
+    }
+
+    /// Looks whether this is the knock that an ended attempt of its source lacked.
+    fn explain_ended(&mut self, packet: &Packet, at: Timestamp, origin: Origin) {
+        let Some(list) = self.ended.get_mut(&packet.source) else { return };
+        let (doors, local) = (&self.doors, &self.local);
+        let found = list.iter().position(|ended| {
+            at.saturating_duration_since(ended.at) <= Self::LATEST
+                && doors.all().get(ended.door).is_some_and(|door| {
+                    is_knock(door, ended.expected, packet) && sees(door, local, packet)
+                })
+        });
+        let Some(ended) = found.map(|index| list.swap_remove(index)) else { return };
+        let Some(door) = self.doors.all().get(ended.door) else { return };
+        let lag = at.saturating_duration_since(ended.at);
+        let expected = Port::of(ended.expected);
+        let told = match ended.cause {
+            EndCause::TimedOut => advice::late(door, expected, ended.number, lag),
+            EndCause::Overtaken { by: (protocol, port) } => {
+                advice::overtaken(expected, Port(protocol, port), lag)
+            }
+        };
+        let told = format!("{told} ({})", self.printer.frame(origin));
+        if let Some(block) = self.queue.get_mut(ended.block).filter(|block| !is_folded(block)) {
+            block.lone = None;
+            block.notes.retain(|note| matches!(note, Note::Runs(_)));
+            block.notes.push(Note::Text(told));
+            block.hold_until = at;
+            return;
+        }
+        let verdict = format!("explained: knock {} came after all", ended.number);
+        let mut block = Block::new(at, Mood::Notable, verdict);
+        block.source = Some(packet.source);
+        block.door = Some(door.name.clone());
+        block.notes.push(Note::Text(told));
+        self.queue.push(block);
+    }
+
+    fn sequence(&self, door: usize) -> Option<&Sequence> {
+        match &self.doors.all().get(door)?.sequences {
+            Sequences::Fixed(sequence) => Some(sequence),
+            Sequences::OneTime { lines, .. } => {
+                lines.get(*self.one_time.get(door)?).map(|line| &line.sequence)
+            }
+        }
+    }
+
+    /// Returns the knock that follows after so many.
+    fn expected(&self, door: usize, stage: u8) -> Option<Knock> {
+        self.sequence(door)?.knocks().get(usize::from(stage)).copied()
+    }
+
+    fn hold(&self, at: Timestamp, wait: Duration) -> Timestamp {
+        match self.pace {
+            Pace::Recorded => at.saturating_add(wait),
+            Pace::Live => Timestamp::ZERO,
+        }
+    }
+
+    /// Writes the blocks that nothing can explain better any more.
+    fn release(&mut self, now: Timestamp) -> io::Result<()> {
+        while let Some(block) = self.queue.pop_ready(now) {
+            self.buffer.clear();
+            self.printer.append(&block, &mut self.buffer);
+            self.out.write_all(self.buffer.as_bytes())?;
+        }
+        Ok(())
+    }
+}
+
+impl<W: Write> Report for Text<W> {
+    fn output(&mut self, output: &Output, origin: Option<Origin>) -> io::Result<()> {
+        match output {
+            Output::Event(event) => {
+                self.event(event, origin);
+                if self.opened.is_none() && self.queue.is_full() {
+                    self.release(event.at())?;
+                }
+            }
+            Output::Action(Action::Start { door, source, .. }) => self.start(door, *source),
+            Output::Action(Action::Consume { door, line, .. }) => {
+                let Some(index) = self.doors.index(door) else { return Ok(()) };
+                if let Sequences::OneTime { lines, .. } = &door.sequences {
+                    let used = lines.iter().position(|other| other.number == *line);
+                    self.one_time[index] = used.map_or(lines.len(), |used| used + 1);
+                }
+            }
+            // The events `renew` and `close` have told these.
+            Output::Action(Action::Renew { .. } | Action::Stop { .. }) => {}
+        }
+        Ok(())
+    }
+
+    fn packet(&mut self, packet: &Packet, at: Timestamp, origin: Origin) -> io::Result<()> {
+        self.opened = None;
+        self.explain_ended(packet, at, origin);
+        self.release(at)
+    }
+
+    fn local_addresses(&mut self, local: &LocalAddresses) {
+        self.local = local.clone();
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+
+    fn finish(&mut self, totals: &Totals) -> io::Result<()> {
+        self.release(Timestamp::MAX)?;
+        self.buffer.clear();
+        let palette = &self.printer.palette;
+        summary::append(totals, palette, &mut self.buffer);
+        if !totals.any_opened() && !self.explain.is_empty() {
+            self.buffer.push_str("\nNo door opened. What became of every packet:\n  ");
+            self.buffer.push_str(&self.explain);
+            self.buffer.push('\n');
+        }
+        self.out.write_all(self.buffer.as_bytes())?;
+        self.out.flush()
+    }
+}
+
+/// Tells whether a block has nothing to say but that there was a first knock.
+fn is_lone(block: &Block) -> bool {
+    matches!(block.rows.as_slice(), [] | [Row::Knock(Hit { stage: 1, .. })])
+        && block.notes.is_empty()
+}
+
+fn is_folded(block: &Block) -> bool {
+    block.lone.is_some_and(|lone| lone.attempts > 1)
+}
+
+/// Tells whether the packet is this knock for the door (S5).
+fn is_knock(door: &Door, knock: Knock, packet: &Packet) -> bool {
+    let flags_fit = match packet.transport {
+        Transport::Tcp { flags, .. } => door.flags.accept(flags),
+        Transport::Udp => true,
+    };
+    let same = |protocol: Protocol| protocol == knock.protocol;
+    same(packet.protocol()) && packet.destination_port == knock.port.get() && flags_fit
+}
+
+/// Tells whether the door sees the packet (S4).
+fn sees(door: &Door, local: &LocalAddresses, packet: &Packet) -> bool {
+    let for_it = if door.targets.is_empty() {
+        local.contains(packet.destination)
+    } else {
+        door.targets.contains(&packet.destination)
+    };
+    for_it && door.admits(packet.source)
+}

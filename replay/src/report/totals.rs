@@ -1,0 +1,245 @@
+//! The counters of a run, whatever its format.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use knock_engine::config::Door;
+use knock_engine::output::{Event, EventKind, Output, ResetReason};
+use knock_engine::time::Timestamp;
+use serde::Serialize;
+
+/// Everything that a run counted.
+#[derive(Clone, Debug)]
+pub struct Totals {
+    /// Whose decisions they are: `sesame` or `knockd-0.8`.
+    pub decided_as: &'static str,
+    /// Where the local addresses came from.
+    pub local: LocalOrigin,
+    /// Packets read.
+    pub packets: u64,
+    /// Captured bytes of these packets.
+    pub bytes: u64,
+    /// The earliest stamp; `None` where there was no packet.
+    pub first: Option<Timestamp>,
+    /// The latest stamp; `None` where there was no packet.
+    pub last: Option<Timestamp>,
+    /// Packets that were handed to the engine.
+    pub judged: u64,
+    /// Packets that no door listens to, by their port and flags alone.
+    pub irrelevant: u64,
+    /// Packets that could not be decoded (S3), by cause.
+    pub skipped: BTreeMap<&'static str, u64>,
+    /// How often the clock stepped back (S1).
+    pub clock_steps: u64,
+    /// Whether a trace ended in the middle of a record.
+    pub truncated: bool,
+    /// The damaged stretches, in the order in which they were met.
+    pub damage: Vec<Damage>,
+    /// The doors' own totals, in the order of the config.
+    pub doors: Vec<DoorTotals>,
+}
+
+impl Totals {
+    /// Makes totals in which nothing has happened yet.
+    #[must_use]
+    pub fn new(decided_as: &'static str, local: LocalOrigin, doors: &[Arc<Door>]) -> Self {
+        Self {
+            decided_as,
+            local,
+            packets: 0,
+            bytes: 0,
+            first: None,
+            last: None,
+            judged: 0,
+            irrelevant: 0,
+            skipped: BTreeMap::new(),
+            clock_steps: 0,
+            truncated: false,
+            damage: Vec::new(),
+            doors: doors.iter().map(|door| DoorTotals::new(&door.name)).collect(),
+        }
+    }
+
+    /// Counts a packet of this stamp and captured length.
+    pub fn count_packet(&mut self, at: Timestamp, captured: usize) {
+        self.packets += 1;
+        self.bytes += u64::try_from(captured).unwrap_or(u64::MAX);
+        self.first = Some(self.first.map_or(at, |first| first.min(at)));
+        self.last = Some(self.last.map_or(at, |last| last.max(at)));
+    }
+
+    /// Counts a packet that could not be decoded.
+    pub fn count_skipped(&mut self, cause: &'static str) {
+        *self.skipped.entry(cause).or_default() += 1;
+    }
+
+    /// Counts what an output says. Actions follow from events and are not counted.
+    pub fn count_output(&mut self, output: &Output, doors: &Doors) {
+        let Output::Event(event) = output else { return };
+        let totals = event.door().and_then(|door| self.doors.get_mut(doors.index(door)?));
+        match (event, totals) {
+            (Event::ClockStep { .. }, _) => self.clock_steps += 1,
+            (Event::Disabled { .. }, Some(totals)) => totals.disabled = true,
+            (Event::Door(event), Some(totals)) => {
+                let stage = event.progress.map_or(0, |progress| progress.stage);
+                totals.count(event.kind, stage);
+            }
+            (Event::Disabled { .. } | Event::Door(_), None) => {}
+        }
+    }
+
+    /// Tells whether any door opened.
+    #[must_use]
+    pub fn any_opened(&self) -> bool {
+        self.doors.iter().any(|door| door.opens > 0)
+    }
+
+    /// Returns how many packets could not be decoded.
+    #[must_use]
+    pub fn all_skipped(&self) -> u64 {
+        self.skipped.values().sum()
+    }
+}
+
+/// Where the local addresses of a run came from (S4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LocalOrigin {
+    /// From `--local`.
+    Given,
+    /// From the interfaces that the traces describe.
+    Recorded,
+    /// They aren't known: every unicast destination counts as local.
+    Assumed,
+}
+
+/// A stretch of a trace that could not be read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Damage {
+    /// The trace, as the command line names it.
+    pub trace: String,
+    /// Where it begins, in bytes from the start of the trace after decompression.
+    pub offset: u64,
+    /// How many bytes were skipped; `None` where reading ended there.
+    pub bytes: Option<u64>,
+    /// What is wrong.
+    pub cause: String,
+}
+
+/// What one door's events came to.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct DoorTotals {
+    /// The door's name.
+    pub door: String,
+    /// Attempts that began.
+    pub attempts: u64,
+    /// Sequences completed.
+    pub opens: u64,
+    /// Completions that renewed a lease.
+    pub renewals: u64,
+    /// Attempts that ran out of time.
+    pub timeouts: u64,
+    /// Attempts that were broken, by reason.
+    pub resets: Resets,
+    /// Leases that ended.
+    pub closes: u64,
+    /// Sources locked out.
+    pub lockouts: u64,
+    /// TCP retransmissions of knocks.
+    pub duplicates: u64,
+    /// Repeats of the last knock.
+    pub repeats: u64,
+    /// Attempts begun anew at stage 1.
+    pub restarts: u64,
+    /// Packets to ports outside the sequence, during an attempt.
+    pub strays: u64,
+    /// Attempts and remembered sources that made room.
+    pub evicted: u64,
+    /// Completions within the cooldown.
+    pub suppressed: u64,
+    /// Completions for which there was no lease left.
+    pub refused: u64,
+    /// Whether the last one-time sequence was used up.
+    pub disabled: bool,
+}
+
+/// Attempts that were broken, by reason.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Resets {
+    /// Another knock of the door came than the next one.
+    pub out_of_order: u64,
+    /// More other ports were hit than `max_strays`.
+    pub strays: u64,
+    /// Another source used up the one-time sequence.
+    pub sequence_used: u64,
+}
+
+impl Resets {
+    /// Returns all of them.
+    #[must_use]
+    pub const fn sum(self) -> u64 {
+        self.out_of_order + self.strays + self.sequence_used
+    }
+}
+
+impl DoorTotals {
+    fn new(door: &str) -> Self {
+        Self { door: door.to_owned(), ..Self::default() }
+    }
+
+    fn count(&mut self, kind: EventKind, stage: u8) {
+        let counter = match kind {
+            EventKind::Stage if stage == 1 => &mut self.attempts,
+            EventKind::Stage => return,
+            EventKind::Duplicate => &mut self.duplicates,
+            EventKind::Repeat => &mut self.repeats,
+            EventKind::Restart => &mut self.restarts,
+            EventKind::Stray => &mut self.strays,
+            EventKind::Reset(ResetReason::OutOfOrder) => &mut self.resets.out_of_order,
+            EventKind::Reset(ResetReason::Strays) => &mut self.resets.strays,
+            EventKind::Reset(ResetReason::SequenceUsed) => &mut self.resets.sequence_used,
+            EventKind::Timeout => &mut self.timeouts,
+            EventKind::Open => &mut self.opens,
+            EventKind::Renew => &mut self.renewals,
+            EventKind::Close => &mut self.closes,
+            EventKind::Suppressed => &mut self.suppressed,
+            EventKind::Refused => &mut self.refused,
+            EventKind::Lockout => &mut self.lockouts,
+            EventKind::Evicted => &mut self.evicted,
+        };
+        *counter += 1;
+    }
+}
+
+/// The doors of a config, and which of them an event speaks of.
+///
+/// Names don't tell: two doors may bear the same one. Events carry the config's own doors, so
+/// their address does.
+#[derive(Clone, Debug)]
+pub struct Doors {
+    all: Vec<Arc<Door>>,
+    by_address: HashMap<usize, usize>,
+}
+
+impl Doors {
+    /// Takes the doors of a config, in its order.
+    #[must_use]
+    pub fn new(doors: &[Arc<Door>]) -> Self {
+        let address = |door: &Arc<Door>| Arc::as_ptr(door).addr();
+        let by_address = doors.iter().enumerate().map(|(i, door)| (address(door), i)).collect();
+        Self { all: doors.to_vec(), by_address }
+    }
+
+    /// Returns the doors, in the order of the config.
+    #[must_use]
+    pub fn all(&self) -> &[Arc<Door>] {
+        &self.all
+    }
+
+    /// Returns which of the doors this is; `None` for a door of another config.
+    #[must_use]
+    pub fn index(&self, door: &Arc<Door>) -> Option<usize> {
+        let known = self.by_address.get(&Arc::as_ptr(door).addr()).copied();
+        known.or_else(|| self.all.iter().position(|other| other == door))
+    }
+}

@@ -1,0 +1,207 @@
+//! `knock-replay run`: trace, wire, engine, report, in one direction.
+
+pub mod config;
+mod judge;
+mod progress;
+
+use std::fs::File;
+use std::io::{self, BufWriter, IsTerminal as _, StdoutLock};
+use std::path::{Path, PathBuf};
+
+use knock_engine::local::LocalAddresses;
+use thiserror::Error;
+
+use self::config::Strictness;
+use self::judge::Session;
+use self::progress::Progress;
+use crate::cli::{ColorWhen, DecideAs, Format, RunArgs};
+use crate::notice;
+use crate::report::style::Palette;
+use crate::report::{
+    Damage, Doors, Jsonl, LocalOrigin, Pace, Report, Summary, Text, TextOptions, Totals,
+};
+use crate::trace::{Ending, OnDamage, TraceError, Traces};
+
+/// The report could not be written.
+#[derive(Debug, Error)]
+#[error("cannot write to standard output: {0}")]
+pub struct OutputError(#[from] io::Error);
+
+/// Tells whether an error only means that nobody reads the output any more.
+#[must_use]
+pub fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let output = error.downcast_ref::<OutputError>();
+    output.is_some_and(|OutputError(error)| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
+/// Replays traces by a config and writes the report to standard output.
+///
+/// # Errors
+///
+/// The config has errors, a trace can't be read to its end (everything before that place has been
+/// reported then), or the report can't be written.
+pub fn run(args: &RunArgs) -> anyhow::Result<()> {
+    let strictness = if args.strict { Strictness::Strict } else { Strictness::Lenient };
+    let config = config::load(&args.config, strictness)?;
+    let on_damage = if args.resync { OnDamage::Resync } else { OnDamage::Stop };
+    let mut traces = Traces::open(&args.traces, on_damage)?;
+    let doors = Doors::new(&config.doors);
+    let (local, origin) = local_addresses(args, &traces);
+    let totals = Totals::new(args.decide_as.name(), origin, &config.doors);
+    let report = make_report(args, &doors, &local, &traces);
+    let mut session = Session::new(config, local, totals, report);
+    session.live = is_live(&traces);
+    session.names = traces.readers().iter().map(|reader| reader.name().to_owned()).collect();
+
+    let read = session.read(&mut traces, &mut Progress::new());
+    if let Err(error) = &read
+        && error.downcast_ref::<OutputError>().is_some()
+    {
+        return read;
+    }
+    if let Err(error) = &read {
+        note_damage(error, &mut session.totals);
+    }
+    note_endings(&args.traces, &traces, &mut session.totals);
+    if args.format == Format::Text && session.totals.local == LocalOrigin::Assumed {
+        notice::note(
+            &"local addresses unknown: every unicast destination counts as local (--local)",
+        );
+    }
+    session.finish()?;
+    read
+}
+
+fn local_addresses(args: &RunArgs, traces: &Traces<File>) -> (LocalAddresses, LocalOrigin) {
+    if !args.local.is_empty() {
+        return (LocalAddresses::Known(args.local.clone()), LocalOrigin::Given);
+    }
+    match traces.local_addresses() {
+        [] => (LocalAddresses::Unknown, LocalOrigin::Assumed),
+        recorded => (LocalAddresses::Known(recorded.to_vec()), LocalOrigin::Recorded),
+    }
+}
+
+/// Tells whether packets come as they happen: from a pipe, not from a file.
+fn is_live(traces: &Traces<File>) -> bool {
+    traces.readers().iter().any(|reader| reader.progress().1.is_none())
+}
+
+fn make_report(
+    args: &RunArgs,
+    doors: &Doors,
+    local: &LocalAddresses,
+    traces: &Traces<File>,
+) -> Box<dyn Report> {
+    let out: BufWriter<StdoutLock<'static>> =
+        BufWriter::with_capacity(1 << 16, io::stdout().lock());
+    let names: Vec<String> =
+        args.traces.iter().map(|path| path.to_string_lossy().into_owned()).collect();
+    match args.format {
+        Format::Jsonl => Box::new(Jsonl::new(out, names)),
+        Format::Summary => Box::new(Summary::new(out, palette(args.color))),
+        Format::Text => {
+            let options = TextOptions {
+                palette: palette(args.color),
+                width: width(),
+                pace: if is_live(traces) { Pace::Live } else { Pace::Recorded },
+                local: local.clone(),
+                explain: explain_command(args),
+            };
+            Box::new(Text::new(out, &names, doors.clone(), options))
+        }
+    }
+}
+
+fn palette(when: ColorWhen) -> Palette {
+    let coloured = match when {
+        ColorWhen::Always => true,
+        ColorWhen::Never => false,
+        ColorWhen::Auto => {
+            anstream::AutoStream::choice(&io::stdout()) != anstream::ColorChoice::Never
+        }
+    };
+    if coloured { Palette::coloured() } else { Palette::plain() }
+}
+
+/// Returns the columns of the terminal; 80 where there is none.
+fn width() -> usize {
+    const WITHOUT_TERMINAL: usize = 80;
+    if !io::stdout().is_terminal() {
+        return WITHOUT_TERMINAL;
+    }
+    let size = terminal_size::terminal_size_of(io::stdout());
+    size.map_or(WITHOUT_TERMINAL, |(width, _)| usize::from(width.0))
+}
+
+/// Returns the command line that explains more; empty where it would explain the wrong program or
+/// a stream that is gone.
+fn explain_command(args: &RunArgs) -> String {
+    let from_stdin = args.traces.iter().any(|trace| trace == Path::new("-"));
+    if args.decide_as == DecideAs::Knockd08 || from_stdin {
+        return String::new();
+    }
+    let mut command = format!("knock-replay explain -c {}", quoted(&args.config));
+    for address in &args.local {
+        command.push_str(&format!(" --local {address}"));
+    }
+    for trace in &args.traces {
+        command.push(' ');
+        command.push_str(&quoted(trace));
+    }
+    command
+}
+
+/// Returns a path as a shell takes it.
+fn quoted(path: &Path) -> String {
+    let text = path.to_string_lossy();
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+,:@%".contains(c);
+    if !text.is_empty() && text.chars().all(is_plain) {
+        return text.into_owned();
+    }
+    let text = crate::report::escape::Escaped(&text).to_string();
+    format!("'{}'", text.replace('\'', "'\\''"))
+}
+
+/// Puts the damage at which reading ended into the totals.
+fn note_damage(error: &anyhow::Error, totals: &mut Totals) {
+    if let Some(TraceError::Damaged { trace, position, cause }) = error.downcast_ref() {
+        totals.damage.push(Damage {
+            trace: trace.clone(),
+            offset: position.byte,
+            bytes: None,
+            cause: cause.to_string(),
+        });
+    }
+}
+
+/// Warns of traces that were cut off or damaged, and puts that into the totals.
+fn note_endings(paths: &[PathBuf], traces: &Traces<File>, totals: &mut Totals) {
+    for (reader, path) in traces.readers().iter().zip(paths) {
+        let name = reader.name();
+        if let Some(Ending::Truncated { offset, missing }) = reader.ending() {
+            totals.truncated = true;
+            let missing = missing.map(|bytes| format!(", {bytes} bytes are missing"));
+            let missing = missing.unwrap_or_default();
+            notice::warning(&format_args!(
+                "{name}: cut off in the record at byte {offset}{missing}; all before it was read"
+            ));
+        }
+        for skipped in reader.skipped().stretches() {
+            totals.damage.push(Damage {
+                trace: path.to_string_lossy().into_owned(),
+                offset: skipped.position.byte,
+                bytes: Some(skipped.bytes),
+                cause: skipped.cause.to_string(),
+            });
+            notice::warning(&format_args!(
+                "{name}: damaged at {}: {}; {} bytes skipped",
+                skipped.position, skipped.cause, skipped.bytes
+            ));
+        }
+        let unlisted = reader.skipped().count() - reader.skipped().stretches().len() as u64;
+        if unlisted > 0 {
+            notice::warning(&format_args!("{name}: {unlisted} more damaged stretches skipped"));
+        }
+    }
+}

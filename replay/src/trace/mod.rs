@@ -1,0 +1,104 @@
+//! Reading captures: pcap and pcapng, plain or compressed, from files and live pipes.
+//!
+//! A trace is found by its first bytes, never by its name. [`TraceReader`] reads one trace and
+//! lends one [`Frame`] at a time out of its buffer; [`Traces`] merges several by time stamp.
+//! Nothing is allocated per frame, and a frame is handed out as soon as its last byte is there, so
+//! `tcpdump -w - | knock-replay run -c f -` works live.
+//!
+//! ```
+//! use knock_replay::trace::{OnDamage, Traces};
+//! # fn main() -> Result<(), knock_replay::trace::TraceError> {
+//! # let dir = std::env::temp_dir().join(format!("trace-doc-{}.pcap", std::process::id()));
+//! # let mut header = [0_u8; 24];
+//! # header[..4].copy_from_slice(&0xa1b2_c3d4_u32.to_le_bytes());
+//! # std::fs::write(&dir, header).expect("the temporary folder takes a file");
+//! # let path = dir.as_path();
+//! let mut traces = Traces::open(&[path], OnDamage::Stop)?;
+//! while let Some(frame) = traces.next()? {
+//!     println!("{} frame {}: {} bytes", frame.at, frame.number, frame.captured.len());
+//! }
+//! # let _ = std::fs::remove_file(&dir);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! What is forgiven: a packet that was captured longer than the snap length or than its original
+//! length, microseconds beyond a second, a snap length of 0, interface descriptions that break
+//! the rules in what does not matter here. What is not: see [`Damage`]. A trace that merely ends
+//! too early is no error, see [`Ending`].
+//!
+//! The crate `pcap-file` is named in `pcap` and `pcapng` only. It splits bytes into records and
+//! blocks; the fields within are read here, because its typed layer refuses whole sections over
+//! details (a time resolution of 2^-32, a name that is no UTF-8) and allocates for options.
+
+mod compression;
+mod error;
+mod feed;
+mod interface;
+mod merge;
+mod open;
+mod pcap;
+mod pcapng;
+mod reader;
+mod step;
+mod window;
+
+pub use compression::Compression;
+pub use error::{Damage, Layer, Position, Skipped, TraceError};
+pub use merge::Traces;
+pub use reader::{SkipLog, TraceReader};
+
+use knock_engine::time::Timestamp;
+
+/// A captured frame, lent until the next one is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Frame<'a> {
+    /// When it was captured.
+    ///
+    /// A stamp before 1970 reads as [`Timestamp::ZERO`], one after 2554 as [`Timestamp::MAX`];
+    /// what is finer than a nanosecond is cut off. Stamps can step back within a trace. A pcapng
+    /// Simple Packet Block carries no stamp: it gets that of the frame before it in its trace.
+    pub at: Timestamp,
+    /// The link type, a LINKTYPE number; in a pcapng each interface has its own.
+    pub link_type: u32,
+    /// The bytes captured, from the link-layer header on.
+    pub captured: &'a [u8],
+    /// The frame's number within its trace, from 1.
+    pub number: u64,
+    /// Which trace it comes from: the place on the command line, from 0.
+    pub trace: usize,
+}
+
+/// What to do about a damaged stretch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnDamage {
+    /// Report it as an error; the trace ends there.
+    #[default]
+    Stop,
+    /// Skip it, write it down in the [`SkipLog`], and read on behind it.
+    Resync,
+}
+
+/// How a trace ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// After its last record.
+    Complete,
+    /// Within a record, as when the capturing program was killed or the disk was full.
+    Truncated {
+        /// Where the record that was cut off begins (after decompression).
+        offset: u64,
+        /// How many bytes of the record (as far as its header tells) are missing; `None` where
+        /// the compressed stream was cut, which does not tell.
+        missing: Option<u64>,
+    },
+}
+
+/// The format of a trace, without its compression.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// The classic format, one link type for all frames.
+    Pcap,
+    /// Blocks, sections and interfaces.
+    PcapNg,
+}

@@ -1,0 +1,224 @@
+//! The classic format: a file header, then records of 16 bytes and a frame.
+
+use knock_engine::time::Timestamp;
+use pcap_file::Endianness;
+use pcap_file::pcap::{PcapParser, PcapTsResolution};
+
+use super::error::Damage;
+use super::step::{Anchor, LARGEST_RECORD, Order, Record, Step, USUAL_RECORD, View};
+
+/// The length of the file header.
+pub(super) const FILE_HEADER: usize = 24;
+/// The length of a record header.
+const RECORD_HEADER: usize = 16;
+/// The magic of the classic format, of its variant with nanoseconds, and of the variant with
+/// longer record headers.
+const MICROSECONDS: u32 = 0xa1b2_c3d4;
+const NANOSECONDS: u32 = 0xa1b2_3c4d;
+const MODIFIED: u32 = 0xa1b2_cd34;
+/// The version of the format, as the two halves of a field of 4 bytes.
+const VERSIONS: [u32; 2] = [0x0002_0004, 0x0004_0002];
+/// The bits of the link type field that are the link type; others tell of check sums.
+const LINK_TYPE: u32 = 0x03ff_ffff;
+/// No frame was longer than this before it was cut to the snap length.
+const LARGEST_ORIGINAL: u32 = 16 << 20;
+/// Records in a row lie at most this many seconds apart, where that decides if they are records.
+const NEIGHBOURHOOD_S: u32 = 366 * 86_400;
+
+/// Tells whether a trace with these first bytes is a pcap.
+pub(super) fn is_magic(magic: [u8; 4]) -> bool {
+    [u32::from_le_bytes(magic), u32::from_be_bytes(magic)]
+        .iter()
+        .any(|magic| [MICROSECONDS, NANOSECONDS].contains(magic))
+}
+
+/// Tells whether a trace with these first bytes is the variant with longer record headers.
+pub(super) fn is_modified_magic(magic: [u8; 4]) -> bool {
+    u32::from_le_bytes(magic) == MODIFIED || u32::from_be_bytes(magic) == MODIFIED
+}
+
+/// Reads the records of a pcap.
+pub(super) struct Pcap {
+    parser: PcapParser,
+    order: Order,
+    link_type: u32,
+    nanos_per_unit: u64,
+    units_per_second: u32,
+    /// The snap length, or the largest number where the header gives none.
+    snaplen: u32,
+    /// The longest frame that is believed.
+    limit: u32,
+}
+
+/// The fields of a record header.
+#[derive(Clone, Copy)]
+struct Header {
+    seconds: u32,
+    fraction: u32,
+    captured: u32,
+    original: u32,
+}
+
+impl Pcap {
+    /// Reads the file header, [`FILE_HEADER`] bytes; `None` if that is no header of a pcap.
+    pub(super) fn new(bytes: &[u8]) -> Option<Self> {
+        let (_, parser) = PcapParser::new(bytes).ok()?;
+        let header = parser.header();
+        let (nanos_per_unit, units_per_second) = match header.ts_resolution {
+            PcapTsResolution::MicroSecond => (1_000, 1_000_000),
+            PcapTsResolution::NanoSecond => (1, 1_000_000_000),
+        };
+        let order = match header.endianness {
+            Endianness::Big => Order::Big,
+            Endianness::Little => Order::Little,
+        };
+        Some(Self {
+            // The crate's type of link types knows no check sum bits, so it is not asked.
+            link_type: order.u32(bytes, 20) & LINK_TYPE,
+            order,
+            nanos_per_unit,
+            units_per_second,
+            snaplen: if header.snaplen == 0 { u32::MAX } else { header.snaplen },
+            limit: header.snaplen.clamp(USUAL_RECORD, LARGEST_RECORD),
+            parser,
+        })
+    }
+
+    /// Tells what stands at the beginning of `view`.
+    #[inline]
+    pub(super) fn step(&self, view: View<'_>) -> Step {
+        // Records that contradict the file header are taken as they are, so the raw layer.
+        let Ok((_, raw)) = self.parser.next_raw_packet(view.bytes) else {
+            return self.incomplete(view.bytes);
+        };
+        let header = Header {
+            seconds: raw.ts_sec,
+            fraction: raw.ts_frac,
+            captured: raw.incl_len,
+            original: raw.orig_len,
+        };
+        let size = RECORD_HEADER + header.captured as usize;
+        if self.is_odd(header)
+            && let Some(step) = self.judge_odd(header, size, view)
+        {
+            return step;
+        }
+        let at = u64::from(header.seconds) * 1_000_000_000
+            + u64::from(header.fraction) * self.nanos_per_unit;
+        Step::Frame(Record {
+            size,
+            from: RECORD_HEADER,
+            to: size,
+            at: Timestamp::from_nanos(at),
+            link_type: self.link_type,
+        })
+    }
+
+    /// Tells whether three records in a row begin `at` bytes into the view; fewer, if the trace
+    /// ends behind them.
+    pub(super) fn anchor(&self, view: View<'_>, at: usize) -> Anchor {
+        let mut place = at;
+        let mut seconds = None;
+        for seen in 0..3 {
+            let left = view.bytes.len() - place;
+            if left == 0 && seen > 0 && view.ended {
+                return Anchor::Good;
+            }
+            let mut size = RECORD_HEADER;
+            if left >= size {
+                let header = self.header(view.bytes, place);
+                let near = |seconds: u32| seconds.abs_diff(header.seconds) <= NEIGHBOURHOOD_S;
+                if !self.is_likely(header) || !seconds.is_none_or(near) {
+                    return Anchor::Bad;
+                }
+                seconds = Some(header.seconds);
+                size += header.captured as usize;
+            }
+            if left < size {
+                return match view.ended {
+                    false => Anchor::More { need: place + size },
+                    true if seen == 2 => Anchor::Good,
+                    true => Anchor::Bad,
+                };
+            }
+            place += size;
+        }
+        Anchor::Good
+    }
+
+    fn header(&self, bytes: &[u8], at: usize) -> Header {
+        let field = |index: usize| self.order.u32(bytes, at + 4 * index);
+        Header { seconds: field(0), fraction: field(1), captured: field(2), original: field(3) }
+    }
+
+    #[cold]
+    fn incomplete(&self, bytes: &[u8]) -> Step {
+        if bytes.len() < RECORD_HEADER {
+            return Step::More { need: RECORD_HEADER };
+        }
+        let header = self.header(bytes, 0);
+        if header.captured > self.limit {
+            return self.too_long(header);
+        }
+        Step::More { need: RECORD_HEADER + header.captured as usize }
+    }
+
+    fn too_long(&self, header: Header) -> Step {
+        let (length, limit) = (header.captured, self.limit);
+        Step::Damaged { cause: Damage::RecordTooLong { length, limit }, size: None }
+    }
+
+    /// Tells whether a header is one that a sound capture would not have.
+    #[inline]
+    fn is_odd(&self, header: Header) -> bool {
+        header.captured > header.original.min(self.snaplen).min(self.limit)
+            || header.captured == 0
+            || header.fraction >= self.units_per_second
+    }
+
+    /// Judges an odd record; returns what to do instead of delivering it.
+    ///
+    /// Some programs write such records on purpose, and damage makes them too. The difference is
+    /// what stands behind: a record that ends where the next begins is believed.
+    #[cold]
+    fn judge_odd(&self, header: Header, size: usize, view: View<'_>) -> Option<Step> {
+        let damaged = |cause| Some(Step::Damaged { cause, size: None });
+        if header.captured > self.limit {
+            return Some(self.too_long(header));
+        }
+        if header.captured == 0 {
+            if is_zero(header) {
+                return damaged(Damage::ZeroHeader);
+            }
+            let magic = header.seconds == MICROSECONDS || header.seconds == NANOSECONDS;
+            if magic && VERSIONS.contains(&header.fraction) {
+                return damaged(Damage::Appended);
+            }
+        }
+        let behind = view.bytes.len() - size;
+        if behind < RECORD_HEADER {
+            return (!view.ended).then_some(Step::More { need: size + RECORD_HEADER });
+        }
+        if self.is_possible(self.header(view.bytes, size)) {
+            return None;
+        }
+        damaged(Damage::Contradiction)
+    }
+
+    /// Tells whether this can be a record header at all.
+    fn is_possible(&self, header: Header) -> bool {
+        header.captured <= self.limit && header.original <= LARGEST_ORIGINAL && !is_zero(header)
+    }
+
+    /// Tells whether this is very likely a record header.
+    fn is_likely(&self, header: Header) -> bool {
+        (1..=USUAL_RECORD).contains(&header.captured)
+            && (header.captured..=LARGEST_ORIGINAL).contains(&header.original)
+            && header.fraction < self.units_per_second
+            && header.seconds != 0
+    }
+}
+
+fn is_zero(header: Header) -> bool {
+    header.seconds | header.fraction | header.captured | header.original == 0
+}

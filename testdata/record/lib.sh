@@ -1,0 +1,189 @@
+# Network namespaces, a capture, and waiting, for record.sh. Sourced, not run.
+#
+# Every name carries the shell's process number, so two recordings at a time don't meet, and the
+# trap set by `begin` removes all of it however the script ends.
+
+WORK=
+PREFIX="knock$$"
+SERVER="$PREFIX-server"
+CLIENT="$PREFIX-client"
+CAPTURE=
+CAPTURE_FILE=
+CAPTURED_BEFORE=0
+BACKGROUND=()
+
+# Prints what went wrong and ends the script.
+die() {
+    echo "record: $*" >&2
+    exit 1
+}
+
+# Waits until a command succeeds: wait_for "what" COMMAND... (After 20 s the script ends.)
+wait_for() {
+    local what=$1 tries=0
+    shift
+    until "$@" >/dev/null 2>&1; do
+        tries=$((tries + 1))
+        [ "$tries" -lt 400 ] || die "waited 20 s for $what"
+        sleep 0.05
+    done
+}
+
+# Ends if one of these programs isn't installed.
+need() {
+    local program missing=()
+    for program; do
+        command -v "$program" >/dev/null || missing+=("$program")
+    done
+    [ ${#missing[@]} -eq 0 ] || die "not installed: ${missing[*]} (see testdata/README.md)"
+}
+
+begin() {
+    [ "$(id -u)" -eq 0 ] || die "network namespaces need root"
+    WORK=$(mktemp -d)
+    trap finish EXIT
+}
+
+finish() {
+    stop_background
+    local namespace
+    for namespace in $(ip netns list | awk -v prefix="$PREFIX-" 'index($1, prefix) == 1 { print $1 }'); do
+        ip netns del "$namespace"
+    done
+    [ -z "$WORK" ] || rm -rf "$WORK"
+}
+
+# Ends what `background` started.
+stop_background() {
+    local pid
+    for pid in "${BACKGROUND[@]}"; do
+        kill "$pid" 2>/dev/null || true
+        wait "$pid" 2>/dev/null || true
+    done
+    BACKGROUND=()
+}
+
+# Runs a command in a namespace: in_namespace NAME COMMAND...
+in_namespace() {
+    ip netns exec "$@"
+}
+
+server() {
+    in_namespace "$SERVER" "$@"
+}
+
+client() {
+    in_namespace "$CLIENT" "$@"
+}
+
+# Starts a command in a namespace; `stop_background` ends it: background NAMESPACE COMMAND...
+# (Not through the functions above: the process number would be that of a shell in between.)
+background() {
+    ip netns exec "$@" &
+    BACKGROUND+=($!)
+}
+
+add_namespace() {
+    ip netns add "$1"
+    # No router solicitations and neighbour discovery that nobody asked for.
+    in_namespace "$1" sysctl -qw net.ipv6.conf.all.autoconf=0 net.ipv6.conf.default.addr_gen_mode=1 \
+        net.ipv6.conf.default.accept_dad=0
+    ip -n "$1" link set lo up
+}
+
+# Joins two namespaces: join A A_IFACE A_MAC B B_IFACE B_MAC.
+join() {
+    ip link add "$2" netns "$1" address "$3" type veth peer name "$5" netns "$4" address "$6"
+    ip -n "$1" link set "$2" up
+    ip -n "$4" link set "$5" up
+}
+
+# Makes the usual pair: the server has 192.0.2.1, .2 and 2001:db8::1, the client 198.51.100.7 and
+# 2001:db8:7::7, and each reaches the other's networks directly.
+make_pair() {
+    add_namespace "$SERVER"
+    add_namespace "$CLIENT"
+    join "$SERVER" eth0 02:00:00:00:00:01 "$CLIENT" eth0 02:00:00:00:00:07
+    ip -n "$SERVER" addr add 192.0.2.1/24 dev eth0
+    ip -n "$SERVER" addr add 192.0.2.2/24 dev eth0
+    ip -n "$SERVER" addr add 2001:db8::1/64 dev eth0
+    ip -n "$SERVER" route add 198.51.100.0/24 dev eth0
+    ip -n "$SERVER" route add 203.0.113.0/24 dev eth0
+    ip -n "$SERVER" route add 2001:db8:7::/64 dev eth0
+    ip -n "$CLIENT" addr add 198.51.100.7/24 dev eth0
+    ip -n "$CLIENT" addr add 2001:db8:7::7/64 dev eth0
+    ip -n "$CLIENT" route add 192.0.2.0/24 dev eth0
+    ip -n "$CLIENT" route add 2001:db8::/64 dev eth0
+}
+
+# Removes every namespace of this script.
+drop_namespaces() {
+    stop_background
+    local namespace
+    for namespace in "$SERVER" "$CLIENT" "$@"; do
+        ip netns del "$namespace"
+    done
+}
+
+# Prints how many packets the server's interface has carried, both ways.
+packets_carried() {
+    local base=/sys/class/net/eth0/statistics
+    server cat "$base/rx_packets" "$base/tx_packets" | awk '{ sum += $1 } END { print sum }'
+}
+
+# Tells whether the capture file holds all that the interface has carried.
+has_captured_all() {
+    local carried captured
+    carried=$(packets_carried)
+    captured=$(tcpdump -n -r "$CAPTURE_FILE" 2>/dev/null | wc -l)
+    [ "$captured" -ge $((carried - CAPTURED_BEFORE)) ]
+}
+
+# Starts tcpdump on the server and waits until it listens: capture_start FILE [OPTION...]
+# Without an option that says so, it listens on eth0.
+capture_start() {
+    local file=$1
+    shift
+    [ $# -gt 0 ] || set -- -i eth0
+    CAPTURE_FILE=$WORK/$(basename "$file")
+    CAPTURED_BEFORE=$(packets_carried)
+    # -Z root: the file lies in a folder of root's. -U: a packet is in the file at once.
+    ip netns exec "$SERVER" tcpdump -n -U -Z root --immediate-mode -w "$CAPTURE_FILE" "$@" \
+        2>"$WORK/tcpdump.err" &
+    CAPTURE=$!
+    BACKGROUND+=("$CAPTURE")
+    wait_for "tcpdump to listen" grep -q "listening on" "$WORK/tcpdump.err"
+}
+
+# Ends the capture when everything is in it, and puts the file in its place.
+capture_end() {
+    wait_for "tcpdump to write the last packet" has_captured_all
+    kill "$CAPTURE"
+    wait "$CAPTURE" || die "tcpdump failed: $(cat "$WORK/tcpdump.err")"
+    grep -q "^0 packets dropped by kernel" "$WORK/tcpdump.err" || die "tcpdump lost packets"
+    cp "$CAPTURE_FILE" "$HERE/../"
+    echo "recorded testdata/$(basename "$CAPTURE_FILE"): $(stat -c %s "$CAPTURE_FILE") bytes"
+}
+
+# Tells whether the server listens on this TCP port.
+listens() {
+    server ss -Hltn "sport = :$1" | grep -q .
+}
+
+# Answers one TCP connection to the server's port 22 as an SSH server begins.
+serve_ssh() {
+    printf 'SSH-2.0-OpenSSH_9.2p1\r\n' >"$WORK/banner"
+    background "$SERVER" sh -c "exec nc -l -q 0 192.0.2.1 22 <'$WORK/banner' >/dev/null"
+    wait_for "the listener on port 22" listens 22
+}
+
+# Tries the server's port 22 and tells whether it answered: try_ssh yes|no [NAMESPACE]
+try_ssh() {
+    local expected=$1 namespace=${2:-$CLIENT} answer
+    answer=$(in_namespace "$namespace" nc -w 1 192.0.2.1 22 </dev/null 2>/dev/null || true)
+    case $expected:$answer in
+    yes:SSH-*) ;;
+    no:) ;;
+    *) die "port 22: expected an answer: $expected, got: \"$answer\"" ;;
+    esac
+}
