@@ -151,6 +151,8 @@ impl Reference {
             Failure::LockedOut => Outcome::LockedOut,
             Failure::Tolerated => {
                 if self.step(door, 1) == Some(knock) {
+                    // Where nothing is remembered, the ended attempt leaves no place to the new one.
+                    self.drop_empty_places();
                     self.begin(door, packet);
                 }
                 Outcome::Remember

@@ -98,21 +98,18 @@ impl Reference {
         let its_door = self.doors[door].door.clone();
         if !its_door.cooldown.is_zero() {
             let until = self.now.saturating_add(its_door.cooldown);
-            match self.cooldowns.iter().position(is_same) {
-                Some(index) => drop(self.cooldowns.remove(index)),
-                None => self.make_room_for_cooldown(),
-            }
+            self.cooldowns.retain(|cooldown| !is_same(cooldown));
             self.cooldowns.push(Cooldown { door, source, until });
+            self.keep_newest_cooldowns();
         }
         let start = Action::Start { at: self.now, door: its_door, source, until: None };
         self.outputs.push_back(Output::Action(start));
     }
 
     /// S14: as many cooldowns as leases; the oldest go first.
-    fn make_room_for_cooldown(&mut self) {
-        while self.cooldowns.len() >= self.max_leases() {
-            self.cooldowns.remove(0);
-        }
+    pub(crate) fn keep_newest_cooldowns(&mut self) {
+        let surplus = self.cooldowns.len().saturating_sub(self.max_leases());
+        self.cooldowns.drain(..surplus);
     }
 
     /// S11, S16: the lease that a completion renews: the current one of that door and source,

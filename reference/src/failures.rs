@@ -52,6 +52,7 @@ impl Reference {
             record.locked_until = record.locked_until.max(Some(at.saturating_add(limit.lockout)));
         }
         self.failures.push(record);
+        self.keep_newest_failures();
         if !is_locked_out {
             return Failure::Tolerated;
         }
@@ -66,18 +67,23 @@ impl Reference {
         Failure::LockedOut
     }
 
-    /// S14: takes the record of a source out of the list, to be put back as the newest. A new
-    /// record in a full list pushes the oldest out.
+    /// Takes the record of a source out of the list, to be put back as the newest.
     fn take_record(&mut self, door: usize, source: IpAddr) -> FailureRecord {
-        if let Some(index) = self.failures.iter().position(|record| record.is_of(door, source)) {
-            return self.failures.remove(index);
+        match self.failures.iter().position(|record| record.is_of(door, source)) {
+            Some(index) => self.failures.remove(index),
+            None => FailureRecord {
+                door,
+                prefix: prefix(source),
+                count_until: Vec::new(),
+                locked_until: None,
+            },
         }
-        let max = usize::try_from(self.options.max_attempts).unwrap_or(usize::MAX);
-        while self.failures.len() >= max {
-            self.failures.remove(0);
-        }
-        let prefix = prefix(source);
-        FailureRecord { door, prefix, count_until: Vec::new(), locked_until: None }
+    }
+
+    /// S14: as many records as attempts; the one with the oldest newest failure goes first.
+    pub(crate) fn keep_newest_failures(&mut self) {
+        let surplus = self.failures.len().saturating_sub(self.max_attempts());
+        self.failures.drain(..surplus);
     }
 }
 

@@ -52,7 +52,7 @@ impl Reference {
         let place = self.place(door, packet.source);
         place.is_some_and(|place| {
             place.remembered.iter().any(|remembered| {
-                remembered.at.saturating_add(window) > self.now
+                self.now.saturating_duration_since(remembered.at) < window
                     && Some(remembered.identity) == identity(packet)
             })
         })
@@ -81,7 +81,9 @@ impl Reference {
     pub(crate) fn forget_expired(&mut self) {
         for place in &mut self.places {
             let window = self.doors[place.door].door.retransmit_window;
-            place.remembered.retain(|remembered| remembered.at.saturating_add(window) > self.now);
+            place
+                .remembered
+                .retain(|remembered| self.now.saturating_duration_since(remembered.at) < window);
         }
         self.drop_empty_places();
     }
@@ -121,7 +123,11 @@ impl Reference {
     }
 
     fn is_full(&self) -> bool {
-        self.places.len() >= usize::try_from(self.options.max_attempts).unwrap_or(usize::MAX)
+        self.places.len() >= self.max_attempts()
+    }
+
+    pub(crate) fn max_attempts(&self) -> usize {
+        usize::try_from(self.options.max_attempts).unwrap_or(usize::MAX)
     }
 
     fn longest_idle(&self) -> Option<usize> {
@@ -179,8 +185,8 @@ impl Reference {
         attempt.expect("the caller has found that there is an attempt")
     }
 
-    /// Ends an attempt: its place is idle from now on. The place stays until the packet has been
-    /// judged, even where nothing is remembered yet.
+    /// Ends an attempt: its place is idle from now on. The packet that is being judged may be
+    /// remembered there, so it stays until then even where nothing is remembered yet.
     pub(crate) fn end_attempt(&mut self, door: usize, source: IpAddr) {
         let idle_since = self.next_order();
         let place = self.place_mut(door, source);

@@ -52,7 +52,8 @@ impl DoorState {
 
 impl Reference {
     /// S16: unchanged doors keep what they have, under their new index; what belongs to other
-    /// doors goes without events. Leases stay.
+    /// doors goes without events. Leases stay. A lower `max_attempts` or `max_leases` ends no
+    /// attempt and no lease by itself; the silent tables shrink at once.
     pub(crate) fn replace_config(&mut self, config: Config) {
         let new_doors: Vec<_> = config.doors.into_iter().map(DoorState::new).collect();
         let new_indices: Vec<_> =
@@ -69,6 +70,8 @@ impl Reference {
         self.failures.retain_mut(|record| keep(&mut record.door));
         self.doors = new_doors;
         self.options = config.options;
+        self.keep_newest_cooldowns();
+        self.keep_newest_failures();
     }
 
     /// S16: where the door with this index stands in the new config, if it did not change.

@@ -23,6 +23,8 @@ use crate::schedule::{
 const MAX_FINISH: u64 = 6;
 /// The pause between the knocks of such an intention.
 const FINISH_PAUSE: Duration = Duration::from_millis(3);
+/// More knocks than a door remembers of a source (S8).
+const FLOOD: usize = 34;
 const SECOND: Duration = Duration::from_secs(1);
 
 /// Plays a scenario with the reference model, to know which knock is the next one and when the
@@ -81,11 +83,7 @@ impl Director {
                 self.local = local_choices()[usize::from(*choice) % 3].clone();
                 self.emit(Input::Local(self.local.clone()));
             }
-            Act::Retransmit { back } => {
-                if let Some(packet) = self.earlier_packet(*back) {
-                    self.send(packet, at);
-                }
-            }
+            Act::Retransmit { back } => self.retransmit(*back, at),
             Act::TryAgain { back, has_new_port } => {
                 if let Some(packet) = self.earlier_packet(*back) {
                     let packet = self.try_again(packet, *has_new_port);
@@ -106,16 +104,20 @@ impl Director {
             What::Next => self.knock(pair, next, at),
             What::Finish => self.finish(pair, at),
             What::AnyKnock { step } => self.knock(pair, step.into(), at),
-            What::Repeat { count } => {
-                for index in 0..u64::from(count) {
-                    let at = at.saturating_add(Duration::from_nanos(index));
+            What::First => self.knock(pair, 0, at),
+            What::Repeat => self.knock(pair, next.saturating_sub(1), at),
+            What::Flood { back } => {
+                for _ in 0..FLOOD {
                     self.knock(pair, next.saturating_sub(1), at);
                 }
+                self.retransmit(back, at);
             }
-            What::Stray { protocol, port } => {
-                let port = NonZeroU16::new(9000 + u16::from(port)).unwrap();
-                let packet = self.packet(pair, Knock { protocol, port }, TcpFlags::SYN);
-                self.send(packet, at);
+            What::Strays { protocol, first, count } => {
+                for number in first..first + count {
+                    let port = NonZeroU16::new(9000 + u16::from(number)).unwrap();
+                    let packet = self.packet(pair, Knock { protocol, port }, TcpFlags::SYN);
+                    self.send(packet, at);
+                }
             }
             What::Flags { step, flags } => {
                 let is_stray = step % 4 == 3;
@@ -150,6 +152,12 @@ impl Director {
         let knock = self.step(pair, index);
         let packet = self.packet(pair, knock, pair.flags);
         self.send(packet, at);
+    }
+
+    fn retransmit(&mut self, back: u8, at: Timestamp) {
+        if let Some(packet) = self.earlier_packet(back) {
+            self.send(packet, at);
+        }
     }
 
     fn send(&mut self, packet: Packet, at: Timestamp) {

@@ -9,11 +9,11 @@ use knock_engine::local::LocalAddresses;
 use knock_engine::output::{Action, DoorEvent, Event, EventKind, Output, Progress, Trigger};
 use knock_engine::packet::{Packet, Transport};
 use knock_engine::time::Timestamp;
-use knock_engine::{Deadline, HashKey};
+use knock_engine::{Deadline, Engine, HashKey};
 use knock_reference::Reference;
 
 /// The machine that the properties are about.
-pub(crate) type Subject = Reference;
+pub(crate) type Subject = Engine;
 
 /// Packets and time in, outputs out: the engine, or its reference model.
 pub(crate) trait Machine {
@@ -29,6 +29,8 @@ pub(crate) trait Machine {
     fn places(&self) -> usize;
     fn attempts(&self) -> usize;
     fn leases(&self) -> usize;
+    /// Counts the knocks that found no room to be remembered (S14).
+    fn unremembered(&self) -> u64;
 
     /// Hands over one input.
     fn handle(&mut self, input: &Input) {
@@ -89,6 +91,25 @@ macro_rules! delegate {
     };
 }
 
+impl Machine for Engine {
+    fn new(config: Config, local: LocalAddresses, key: HashKey) -> Self {
+        Self::new(config, local, key)
+    }
+    fn places(&self) -> usize {
+        self.stats().places
+    }
+    fn attempts(&self) -> usize {
+        self.stats().attempts
+    }
+    fn leases(&self) -> usize {
+        self.stats().leases
+    }
+    fn unremembered(&self) -> u64 {
+        self.stats().unremembered
+    }
+    delegate!();
+}
+
 impl Machine for Reference {
     fn new(config: Config, local: LocalAddresses, _key: HashKey) -> Self {
         Self::new(config, local)
@@ -101,6 +122,9 @@ impl Machine for Reference {
     }
     fn leases(&self) -> usize {
         self.leases()
+    }
+    fn unremembered(&self) -> u64 {
+        self.unremembered()
     }
     delegate!();
 }
@@ -160,6 +184,10 @@ fn check_step(
     } else if subject.poll_timeout() != reference.poll_timeout() {
         let (its, expected) = (subject.poll_timeout(), reference.poll_timeout());
         let _ = writeln!(report, "next deadline {its:?}, not {expected:?}");
+    } else if counts(subject) != counts(reference) {
+        let (its, expected) = (counts(subject), counts(reference));
+        let what = "attempts, leases, unremembered";
+        let _ = writeln!(report, "{what}: {its:?}, not {expected:?}");
     } else {
         return Ok(());
     }
@@ -173,6 +201,11 @@ fn check_step(
         }
     }
     Err(report)
+}
+
+/// What fills a machine's tables, and what found no room.
+fn counts(machine: &impl Machine) -> (usize, usize, u64) {
+    (machine.attempts(), machine.leases(), machine.unremembered())
 }
 
 /// Tells where two traces part.

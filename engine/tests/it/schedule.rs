@@ -147,10 +147,15 @@ pub(crate) enum What {
     Finish,
     /// Some knock of the door.
     AnyKnock { step: u8 },
-    /// The last knock again, from new ports, so many times.
-    Repeat { count: u8 },
-    /// An initial SYN, or UDP, to a port that is hardly a knock.
-    Stray { protocol: Protocol, port: u8 },
+    /// The first knock.
+    First,
+    /// The last knock again, from a new port.
+    Repeat,
+    /// The last knock again, from more new ports than are remembered, and then a packet of
+    /// before, counted from the newest, as the kernel repeats it.
+    Flood { back: u8 },
+    /// Initial SYNs, or UDP, to ports in a row that are hardly knocks.
+    Strays { protocol: Protocol, first: u8, count: u8 },
     /// A TCP packet with any flags, to some knock's port or to another.
     Flags { step: u8, flags: u8 },
     /// The next knock, but sent to another destination.
@@ -261,7 +266,7 @@ fn door(scope: Scope) -> impl Strategy<Value = Door> {
         prop_oneof![8 => Just(5_000), 3 => Just(2_000), 1 => Just(25_000), 1 => Just(0)],
         prop_oneof![4 => Just(130_000), 3 => Just(3_000), 2 => Just(0)],
         prop_oneof![1 => Just(0), 2 => Just(4_000)],
-        prop_oneof![4 => Just(10_000), 3 => Just(3_000), 1 => Just(0)],
+        prop_oneof![4 => Just(10_000), 4 => Just(90_000), 3 => Just(3_000), 1 => Just(0)],
     );
     let names = select(vec!["a", "b", "c", "d"]);
     let what = (names, sequences(scope), commands(), grant(), failure_limit());
@@ -300,7 +305,7 @@ fn sequences(scope: Scope) -> impl Strategy<Value = Sequences> {
         path: "once".to_owned(),
         lines: sequences.into_iter().enumerate().map(one_time_line).collect(),
     });
-    prop_oneof![4 => fixed, 1 => lines].boxed()
+    prop_oneof![5 => fixed, 2 => lines].boxed()
 }
 
 /// Gives a sequence a line number; every other line of the file is used or a comment.
@@ -328,7 +333,10 @@ pub(crate) fn flags() -> impl Strategy<Value = KnockFlags> {
     let any_flags = (any::<u8>(), any::<u8>()).prop_map(|(required, forbidden)| {
         KnockFlags::new(TcpFlags::from_bits(required), TcpFlags::from_bits(forbidden))
     });
-    prop_oneof![3 => Just(KnockFlags::default()), 1 => any_flags]
+    // What a data segment satisfies has rules of its own.
+    let data = [TcpFlags::ACK, TcpFlags::PSH, TcpFlags::NONE];
+    let data_flags = select(data.to_vec()).prop_map(|flags| KnockFlags::new(flags, TcpFlags::SYN));
+    prop_oneof![6 => Just(KnockFlags::default()), 2 => any_flags, 1 => data_flags]
 }
 
 fn targets() -> impl Strategy<Value = Vec<IpAddr>> {
@@ -427,30 +435,35 @@ fn gap(scope: Scope) -> BoxedStrategy<Gap> {
 
 fn act(scope: Scope) -> impl Strategy<Value = Act> {
     // The first source and door do more than others, so that their tables get deep.
-    let source = prop_oneof![1 => Just(0_u8), 2 => 0_u8..6];
-    let door = prop_oneof![1 => Just(0_u8), 2 => 0_u8..4];
+    let source = prop_oneof![1 => Just(0_u8), 1 => 0_u8..6];
+    let door = prop_oneof![1 => Just(0_u8), 1 => 0_u8..4];
     prop_oneof![
         52 => (source, door, what())
             .prop_map(|(source, door, what)| Act::Send { source, door, what }),
-        6 => prop_oneof![4 => 0_u8..6, 1 => 25_u8..40].prop_map(|back| Act::Retransmit { back }),
+        6 => (0_u8..8).prop_map(|back| Act::Retransmit { back }),
         3 => (0_u8..6, any::<bool>())
             .prop_map(|(back, has_new_port)| Act::TryAgain { back, has_new_port }),
         3 => Just(Act::Wake),
-        2 => vec(edit(scope), 0..=2).prop_map(Act::Reload),
+        4 => vec(edit(scope), 0..=2).prop_map(Act::Reload),
         1 => (0_u8..3).prop_map(Act::Local),
     ]
 }
 
 fn what() -> impl Strategy<Value = What> {
     let protocols = select(vec![Protocol::Tcp, Protocol::Udp]);
-    let counts = prop_oneof![8 => Just(1_u8), 1 => Just(34)];
+    let counts = prop_oneof![2 => Just(1_u8), 1 => 2_u8..=4];
+    let data = TcpFlags::ACK.union(TcpFlags::PSH).bits();
+    let flag_bytes = prop_oneof![2 => any::<u8>(), 1 => Just(data)];
     prop_oneof![
         24 => Just(What::Next),
         14 => Just(What::Finish),
         5 => any::<u8>().prop_map(|step| What::AnyKnock { step }),
-        2 => counts.prop_map(|count| What::Repeat { count }),
-        5 => (protocols, 0_u8..6).prop_map(|(protocol, port)| What::Stray { protocol, port }),
-        2 => any::<(u8, u8)>().prop_map(|(step, flags)| What::Flags { step, flags }),
+        4 => Just(What::First),
+        2 => Just(What::Repeat),
+        1 => (30_u8..=33).prop_map(|back| What::Flood { back }),
+        6 => (protocols, 0_u8..6, counts)
+            .prop_map(|(protocol, first, count)| What::Strays { protocol, first, count }),
+        3 => (any::<u8>(), flag_bytes).prop_map(|(step, flags)| What::Flags { step, flags }),
         1 => any::<u8>().prop_map(|destination| What::Elsewhere { destination }),
     ]
 }
@@ -458,11 +471,11 @@ fn what() -> impl Strategy<Value = What> {
 fn edit(scope: Scope) -> impl Strategy<Value = Edit> {
     let limits = u32::from(scope.has_tiny_tables);
     let change = prop_oneof![
-        Just(Change::Name),
-        (0_u16..9_000).prop_map(Change::CommandTimeout),
-        any::<bool>().prop_map(Change::Stop),
-        Just(Change::Grant),
-        Just(Change::AppendLine),
+        1 => Just(Change::Name),
+        1 => (0_u16..9_000).prop_map(Change::CommandTimeout),
+        2 => any::<bool>().prop_map(Change::Stop),
+        2 => Just(Change::Grant),
+        1 => Just(Change::AppendLine),
     ];
     prop_oneof![
         1 => any::<u8>().prop_map(Edit::Remove),
