@@ -49,6 +49,7 @@ impl<V> RecencyTable<V> {
 
     pub(super) fn set_capacity(&mut self, capacity: usize) {
         self.capacity = capacity;
+        self.make_room();
     }
 
     pub(super) fn get(&self, key: &(DoorIndex, SourceKey)) -> Option<&V> {
@@ -84,15 +85,14 @@ impl<V> RecencyTable<V> {
                 id
             }
         };
-        while self.entries.len() > self.capacity {
-            self.remove_oldest();
-        }
+        self.make_room();
         &mut self.entries[id as usize].value
     }
 
-    fn remove_oldest(&mut self) {
-        if let Some(id) = self.order.first() {
-            self.remove(id);
+    fn make_room(&mut self) {
+        while self.entries.len() > self.capacity {
+            let oldest = self.order.first();
+            self.remove(oldest.expect("every entry is in the order"));
         }
     }
 
