@@ -5,5 +5,6 @@ mod director;
 mod flags;
 mod model;
 mod properties;
+mod rules;
 mod schedule;
 mod wire;
