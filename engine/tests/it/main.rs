@@ -7,4 +7,5 @@ mod model;
 mod properties;
 mod rules;
 mod schedule;
+mod script;
 mod wire;
