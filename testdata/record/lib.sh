@@ -7,9 +7,10 @@ WORK=
 PREFIX="knock$$"
 SERVER="$PREFIX-server"
 CLIENT="$PREFIX-client"
+# Whom the server pings to see whether its capture has begun.
+PEER=198.51.100.7
 CAPTURE=
 CAPTURE_FILE=
-CAPTURED_BEFORE=0
 BACKGROUND=()
 
 # Prints what went wrong and ends the script.
@@ -45,12 +46,17 @@ begin() {
 }
 
 finish() {
+    drop_namespaces
+    [ -z "$WORK" ] || rm -rf "$WORK"
+}
+
+# Ends what runs in this script's namespaces, and removes them.
+drop_namespaces() {
     stop_background
     local namespace
-    for namespace in $(ip netns list | awk -v prefix="$PREFIX-" 'index($1, prefix) == 1 { print $1 }'); do
-        ip netns del "$namespace"
+    for namespace in $(ip netns list | cut -d ' ' -f 1); do
+        [[ $namespace != "$PREFIX"-* ]] || ip netns del "$namespace"
     done
-    [ -z "$WORK" ] || rm -rf "$WORK"
 }
 
 # Ends what `background` started.
@@ -83,11 +89,10 @@ background() {
     BACKGROUND+=($!)
 }
 
+# Makes a namespace without IPv6, whose multicast reports would be in every capture.
 add_namespace() {
     ip netns add "$1"
-    # No router solicitations and neighbour discovery that nobody asked for.
-    in_namespace "$1" sysctl -qw net.ipv6.conf.all.autoconf=0 net.ipv6.conf.default.addr_gen_mode=1 \
-        net.ipv6.conf.default.accept_dad=0
+    in_namespace "$1" sysctl -qw net.ipv6.conf.default.disable_ipv6=1
     ip -n "$1" link set lo up
 }
 
@@ -98,61 +103,76 @@ join() {
     ip -n "$4" link set "$5" up
 }
 
-# Makes the usual pair: the server has 192.0.2.1, .2 and 2001:db8::1, the client 198.51.100.7 and
-# 2001:db8:7::7, and each reaches the other's networks directly.
+# Makes the usual pair: the server has 192.0.2.1 and 192.0.2.2, the client 198.51.100.7, and each
+# reaches the other's networks directly.
 make_pair() {
     add_namespace "$SERVER"
     add_namespace "$CLIENT"
     join "$SERVER" eth0 02:00:00:00:00:01 "$CLIENT" eth0 02:00:00:00:00:07
     ip -n "$SERVER" addr add 192.0.2.1/24 dev eth0
     ip -n "$SERVER" addr add 192.0.2.2/24 dev eth0
-    ip -n "$SERVER" addr add 2001:db8::1/64 dev eth0
     ip -n "$SERVER" route add 198.51.100.0/24 dev eth0
     ip -n "$SERVER" route add 203.0.113.0/24 dev eth0
-    ip -n "$SERVER" route add 2001:db8:7::/64 dev eth0
     ip -n "$CLIENT" addr add 198.51.100.7/24 dev eth0
-    ip -n "$CLIENT" addr add 2001:db8:7::7/64 dev eth0
     ip -n "$CLIENT" route add 192.0.2.0/24 dev eth0
-    ip -n "$CLIENT" route add 2001:db8::/64 dev eth0
 }
 
-# Removes every namespace of this script.
-drop_namespaces() {
-    stop_background
+# Gives the pair 2001:db8::1 (the server) and 2001:db8:7::7, and waits until they reach each other.
+add_ipv6() {
     local namespace
-    for namespace in "$SERVER" "$CLIENT" "$@"; do
-        ip netns del "$namespace"
+    for namespace in "$SERVER" "$CLIENT"; do
+        in_namespace "$namespace" sysctl -qw net.ipv6.conf.eth0.addr_gen_mode=1 \
+            net.ipv6.conf.eth0.accept_dad=0 net.ipv6.conf.eth0.disable_ipv6=0
     done
+    ip -n "$SERVER" addr add 2001:db8::1/64 dev eth0
+    ip -n "$SERVER" route add 2001:db8:7::/64 dev eth0
+    ip -n "$CLIENT" addr add 2001:db8:7::7/64 dev eth0
+    ip -n "$CLIENT" route add 2001:db8::/64 dev eth0
+    wait_for "IPv6" client ping -q -c 1 2001:db8::1
 }
 
-# Prints how many packets the server's interface has carried, both ways.
-packets_carried() {
-    local base=/sys/class/net/eth0/statistics
-    server cat "$base/rx_packets" "$base/tx_packets" | awk '{ sum += $1 } END { print sum }'
+# Asks tcpdump for its counts, and prints the last answer: "CAPTURED RECEIVED".
+#
+# The answer may be that to an earlier question.
+capture_counts() {
+    kill -USR1 "$CAPTURE"
+    awk '/ packets captured/ { counts = $2 " " $5 } END { print counts ? counts : "0 0" }' \
+        "$WORK/tcpdump.err"
 }
 
-# Tells whether the capture file holds all that the interface has carried.
+# Tells whether tcpdump has written anything, after a ping that gives it something to write.
+has_captured_a_ping() {
+    local captured received
+    server ping -q -c 1 -W 1 "$PEER" && read -r captured received < <(capture_counts) &&
+        [ "$captured" -gt 0 ]
+}
+
+# Tells whether tcpdump has written all that the kernel gave it. Nothing more is sent by then, so
+# an answer to an earlier question can only be behind.
 has_captured_all() {
-    local carried captured
-    carried=$(packets_carried)
-    captured=$(tcpdump -n -r "$CAPTURE_FILE" 2>/dev/null | wc -l)
-    [ "$captured" -ge $((carried - CAPTURED_BEFORE)) ]
+    local captured received
+    read -r captured received < <(capture_counts) && [ "$captured" -gt 0 ] &&
+        [ "$captured" -eq "$received" ]
 }
 
-# Starts tcpdump on the server and waits until it listens: capture_start FILE [OPTION...]
+# Starts tcpdump on the server and waits until it captures: capture_start FILE [OPTION...]
 # Without an option that says so, it listens on eth0.
+#
+# It says that it listens a little before it does, so the server pings its peer until one ping is
+# in the file. Every recording begins with that.
 capture_start() {
     local file=$1
     shift
     [ $# -gt 0 ] || set -- -i eth0
     CAPTURE_FILE=$WORK/$(basename "$file")
-    CAPTURED_BEFORE=$(packets_carried)
     # -Z root: the file lies in a folder of root's. -U: a packet is in the file at once.
-    ip netns exec "$SERVER" tcpdump -n -U -Z root --immediate-mode -w "$CAPTURE_FILE" "$@" \
-        2>"$WORK/tcpdump.err" &
+    # -B: 64 MiB, for with --immediate-mode the default buffer holds only a few packets.
+    ip netns exec "$SERVER" tcpdump -n -U -Z root -B 65536 --immediate-mode \
+        -w "$CAPTURE_FILE" "$@" 2>"$WORK/tcpdump.err" &
     CAPTURE=$!
     BACKGROUND+=("$CAPTURE")
     wait_for "tcpdump to listen" grep -q "listening on" "$WORK/tcpdump.err"
+    wait_for "tcpdump to capture" has_captured_a_ping
 }
 
 # Ends the capture when everything is in it, and puts the file in its place.

@@ -1,4 +1,4 @@
-//! Tests of the engine through its public interface.
+//! The engine's tests through its public face, in one binary: it links once.
 
 mod config;
 mod director;
