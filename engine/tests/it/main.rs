@@ -5,5 +5,7 @@ mod director;
 mod flags;
 mod model;
 mod properties;
+mod rules;
 mod schedule;
+mod script;
 mod wire;

@@ -287,8 +287,30 @@ pub(crate) fn name(output: &Output) -> String {
     }
 }
 
-/// Writes an output on one line, with times in milliseconds since `base`; actions in capitals.
+/// Writes an output on one line, with times in milliseconds since `base`; actions in capitals, and
+/// those that run a command with it.
 pub(crate) fn describe(output: &Output, base: Timestamp) -> String {
+    let command = command(output).map_or(String::new(), |command| format!(": {command}"));
+    format!("{}{command}", describe_output(output, base))
+}
+
+/// Returns the command that an action runs, with its tokens replaced.
+fn command(output: &Output) -> Option<String> {
+    let (command, door, source) = match output {
+        Output::Action(Action::Start { door, source, .. }) => {
+            (door.start_command(*source), door, source)
+        }
+        Output::Action(Action::Stop { door, source, .. }) => {
+            (door.stop_command(*source), door, source)
+        }
+        Output::Action(Action::Consume { .. } | Action::Renew { .. }) | Output::Event(_) => {
+            return None;
+        }
+    };
+    command.map(|command| command.expand(*source, door.grant))
+}
+
+fn describe_output(output: &Output, base: Timestamp) -> String {
     let name = name(output);
     let source = source(output).map_or(String::new(), |source| format!(" {source}"));
     let door = door_name(output).map_or(String::new(), |door| format!(" {door}"));

@@ -248,7 +248,7 @@ pub(crate) fn address(text: &str) -> IpAddr {
 /// Makes configs within a scope.
 fn config(scope: Scope) -> impl Strategy<Value = Config> {
     let limits = if scope.has_tiny_tables {
-        prop_oneof![1 => Just((1000, 1000)), 2 => (1_u32..=5, 1_u32..=3)].boxed()
+        prop_oneof![1 => Just((1000, 1000)), 2 => (1_u32..=5, 1_u32..=4)].boxed()
     } else {
         Just((100_000, 100_000)).boxed()
     };
@@ -469,6 +469,7 @@ fn what() -> impl Strategy<Value = What> {
 }
 
 fn edit(scope: Scope) -> impl Strategy<Value = Edit> {
+    let door = prop_oneof![1 => Just(0_u8), 1 => any::<u8>()];
     let limits = u32::from(scope.has_tiny_tables);
     let change = prop_oneof![
         1 => Just(Change::Name),
@@ -481,7 +482,7 @@ fn edit(scope: Scope) -> impl Strategy<Value = Edit> {
         1 => any::<u8>().prop_map(Edit::Remove),
         1 => any::<u8>().prop_map(Edit::MoveToFront),
         1 => any::<u8>().prop_map(Edit::Duplicate),
-        5 => (any::<u8>(), change).prop_map(|(door, change)| Edit::Change(door, change)),
+        5 => (door, change).prop_map(|(door, change)| Edit::Change(door, change)),
         limits => (1_u8..=5, 1_u8..=3)
             .prop_map(|(attempts, leases)| Edit::Limits { attempts, leases }),
         3 => Just(Edit::Original),
