@@ -18,6 +18,9 @@ pub enum TraceError {
         /// What the operating system says.
         source: io::Error,
     },
+    /// Standard input is named as two traces, of which each would take bytes from the other.
+    #[error("standard input (-) is named twice; it can be one trace only")]
+    StandardInputTwice,
     /// The path names a directory.
     #[error("{trace}: is a directory; name the captures in it")]
     Directory {
@@ -139,8 +142,9 @@ pub enum Damage {
     /// A record header of zeros, as a crash of the capturing machine leaves them.
     #[error("a record header of zeros")]
     ZeroHeader,
-    /// A record header contradicts itself, and no record follows where it ends.
-    #[error("a record header that contradicts itself, with no record behind it")]
+    /// A record header contradicts itself, and what stands within the record or behind it shows
+    /// that its length is wrong.
+    #[error("a record header that contradicts itself and the records behind it")]
     Contradiction,
     /// Another capture was appended with its own file header.
     #[error("another capture was appended here; name both captures instead")]
