@@ -7,6 +7,7 @@
 mod case;
 mod generator;
 mod knockd;
+mod losses;
 mod model;
 mod random;
 mod robust;

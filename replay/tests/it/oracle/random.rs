@@ -93,14 +93,13 @@ fn describe(series: &str, number: u64, case: &Case, knockd: &Outcome, model: &Ou
     let pcap = std::env::temp_dir().join(format!("sesame-{series}-{number}.pcap"));
     let written = std::fs::write(&pcap, case.capture.to_pcap());
     let first = knockd.lines.iter().zip(&model.lines).position(|(a, b)| a != b);
-    let files: Vec<_> =
-        case.files.iter().map(|(n, t)| (n, String::from_utf8_lossy(t).into_owned())).collect();
     format!(
         "case {number} of {series} differs (first at line {first:?}); the capture is {} \
-         ({written:?})\nlocal {:?} {:?} link {}\n{config}\n{files:?}\nknockd {knockd:#?}\nmodel {model:#?}",
+         ({written:?})\nlocal {:?} {:?} link {}\n{config}\n{:?}\nknockd {knockd:#?}\nmodel {model:#?}",
         pcap.display(),
         case.local,
         case.families,
         case.capture.link_type,
+        case.files,
     )
 }
