@@ -151,6 +151,8 @@ impl Reference {
     /// S1: a clock step back. Attempts and memory are dropped without events; every other span
     /// keeps its remaining time.
     fn step_back(&mut self, stamp: Timestamp) {
+        // A span of zero is over at T itself, and no later stamp has come to notice it (S2).
+        self.fire_deadlines();
         let from = self.now;
         self.outputs.push_back(Output::Event(Event::ClockStep { at: stamp, from }));
         self.places.clear();

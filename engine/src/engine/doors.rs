@@ -219,10 +219,6 @@ impl Doors {
         doors
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.states.len()
-    }
-
     pub(super) fn get(&self, index: DoorIndex) -> &DoorState {
         &self.states[usize::from(index)]
     }

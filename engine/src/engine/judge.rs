@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use super::chain::{NO_SLOT, SlotId};
 use super::places::Identity;
-use super::schedule::Cause;
 use super::source::SourceKey;
 use super::{
     Action, DoorEvent, DoorIndex, Engine, Event, EventKind, Output, Progress, ResetReason,
@@ -314,9 +313,8 @@ impl Engine {
         let until = at.saturating_add(door.cmd_timeout);
         if let Some(id) = self.leases.renewable(knock.door, &door, source) {
             let ticket = self.clock.ticket();
-            self.schedule.remove(self.leases.get(id).due(), Cause::Lease(id));
             self.leases.renew(id, until, ticket);
-            self.schedule.insert((until, ticket), Cause::Lease(id));
+            self.schedule.set_lease(id, Some((until, ticket)));
             let door = Arc::clone(&self.leases.get(id).door);
             self.emit(DoorEvent {
                 at,
@@ -333,7 +331,7 @@ impl Engine {
         } else {
             let due = (until, self.clock.ticket());
             let id = self.leases.grant(knock.door, (Arc::clone(&door), namesake), source, due);
-            self.schedule.insert(due, Cause::Lease(id));
+            self.schedule.set_lease(id, Some(due));
             let start = Action::Start { at, door, source, until: Some(until) };
             self.outputs.push_back(Output::Action(start));
         }

@@ -7,6 +7,7 @@ mod failures;
 mod judge;
 mod leases;
 mod places;
+mod queue;
 mod recency;
 mod schedule;
 mod source;
@@ -91,8 +92,6 @@ pub struct Engine {
     failures: Failures,
     cooldowns: Cooldowns,
     schedule: Schedule,
-    /// The entry of each door's attempts in the schedule.
-    armed: Vec<Option<Due>>,
     outputs: VecDeque<Output>,
     /// The doors that the packet at hand concerns; kept for its allocation.
     concerned: Vec<judge::Concern>,
@@ -118,7 +117,6 @@ impl Engine {
             leases: Leases::new(hasher.clone()),
             failures: Failures::new(hasher.clone(), attempts),
             cooldowns: Cooldowns::new(hasher, leases),
-            armed: vec![None; doors.len()],
             options,
             doors,
             local,
@@ -172,7 +170,6 @@ impl Engine {
         self.failures.set_capacity(table_size(config.options.max_attempts));
         self.cooldowns.set_capacity(table_size(config.options.max_leases));
         drop(names);
-        self.armed = vec![None; doors.len()];
         self.doors = doors;
         self.options = config.options;
         let leases = self.leases.due();
@@ -270,21 +267,29 @@ impl Engine {
 
     /// Brings the time to a stamp: deadlines up to it fire, oldest first (S1, S2).
     fn advance(&mut self, stamp: Timestamp) {
-        let now = match self.clock.judge(stamp) {
-            Tick::Forward(now) => now,
-            Tick::Back => return self.step_clock(stamp),
-        };
-        while let Some((at, cause)) = self.schedule.first() {
-            if at > now {
-                break;
+        match self.clock.judge(stamp) {
+            Tick::Forward(now) => {
+                self.fire(now);
+                self.clock.set(now, 0);
             }
+            Tick::Back => {
+                // A span of zero ends at the moment it began: it is due already, though no later
+                // stamp has come to fire it.
+                self.fire(self.clock.now());
+                self.step_clock(stamp);
+            }
+        }
+        self.places.forget_expired(self.clock.now());
+    }
+
+    /// Fires the deadlines at or before `now`.
+    fn fire(&mut self, now: Timestamp) {
+        while let Some((at, cause)) = self.schedule.first().filter(|(at, _)| *at <= now) {
             match cause {
                 Cause::Attempt(door) => self.time_out(door, at),
                 Cause::Lease(id) => self.close(id, at),
             }
         }
-        self.clock.set(now, 0);
-        self.places.forget_expired(now);
     }
 
     /// Follows a clock that was set back (S1).
@@ -296,36 +301,23 @@ impl Engine {
         let leases = self.leases.step_clock(from, to);
         self.clock.set(to, u32::try_from(leases.len()).unwrap_or(u32::MAX));
         self.outputs.push_back(Output::Event(Event::ClockStep { at: to, from }));
-        self.armed.fill(None);
         self.reschedule(&leases);
-        // A lease may have been due at the very moment that the clock was set to.
-        self.advance(to);
     }
 
     /// Makes the schedule anew.
     fn reschedule(&mut self, leases: &[(Due, SlotId)]) {
         self.schedule.clear();
         for (due, id) in leases {
-            self.schedule.insert(*due, Cause::Lease(*id));
+            self.schedule.set_lease(*id, Some(*due));
         }
-        for (index, _) in (0..).zip(0..self.armed.len()) {
-            self.arm(index);
+        for (door, _) in self.doors.iter() {
+            self.schedule.set_attempt(door, self.places.next_due(door));
         }
     }
 
     /// Keeps a door's entry in the schedule that of its next attempt to time out.
     fn arm(&mut self, door: DoorIndex) {
-        let due = self.places.next_due(door);
-        let armed = &mut self.armed[usize::from(door)];
-        if due == *armed {
-            return;
-        }
-        if let Some(former) = std::mem::replace(armed, due) {
-            self.schedule.remove(former, Cause::Attempt(door));
-        }
-        if let Some(due) = due {
-            self.schedule.insert(due, Cause::Attempt(door));
-        }
+        self.schedule.set_attempt(door, self.places.next_due(door));
     }
 
     /// Ends the door's attempt whose deadline has passed (S9).
@@ -348,7 +340,7 @@ impl Engine {
     /// Ends a lease whose deadline has passed (S11).
     fn close(&mut self, id: SlotId, at: Timestamp) {
         let lease = self.leases.remove(id);
-        self.schedule.remove(lease.due(), Cause::Lease(id));
+        self.schedule.set_lease(id, None);
         let source = lease.source.address();
         self.emit(DoorEvent {
             at,

@@ -7,7 +7,6 @@
 //! All orders that the rules speak of are linked lists through the places, so that everything
 //! here takes constant time whatever the number of places.
 
-use std::collections::BTreeSet;
 use std::num::NonZeroU16;
 use std::time::Duration;
 
@@ -17,6 +16,7 @@ use slab::Slab;
 
 use super::DoorIndex;
 use super::chain::{Link, Linked, List, NO_SLOT, SlotId, slot_id};
+use super::queue::Queue;
 use super::schedule::{Due, Ticket};
 use super::source::{KeyedHasher, SourceKey};
 use crate::packet::Protocol;
@@ -133,19 +133,12 @@ pub(super) struct DoorQueues {
     pub(super) retransmit_window: Duration,
     attempts: List,
     memory: List,
-    /// The entry that stands for the head of `memory` in [`Places::expiries`].
-    armed: Option<u128>,
 }
 
 impl DoorQueues {
     pub(super) fn new(seq_timeout: Duration, retransmit_window: Duration) -> Self {
-        Self {
-            seq_timeout,
-            retransmit_window,
-            attempts: List::default(),
-            memory: List::default(),
-            armed: None,
-        }
+        let (attempts, memory) = (List::default(), List::default());
+        Self { seq_timeout, retransmit_window, attempts, memory }
     }
 }
 
@@ -175,7 +168,7 @@ pub(super) struct Places {
     attempts: usize,
     /// When the newest packet of each door's longest silent place is forgotten, in nanoseconds
     /// (wider than a stamp: these sums must not saturate, for they are not deadlines).
-    expiries: BTreeSet<(u128, DoorIndex)>,
+    expiries: Queue<u128>,
 }
 
 impl Places {
@@ -192,7 +185,7 @@ impl Places {
             stage_one: List::default(),
             idle: List::default(),
             attempts: 0,
-            expiries: BTreeSet::new(),
+            expiries: Queue::default(),
         }
     }
 
@@ -607,25 +600,14 @@ impl Places {
             let newest = u128::from(self.newest_remembered(head)?.as_nanos());
             Some(newest + queue.retransmit_window.as_nanos())
         });
-        if expiry != queue.armed {
-            if let Some(former) = queue.armed {
-                self.expiries.remove(&(former, door));
-            }
-            if let Some(expiry) = expiry {
-                self.expiries.insert((expiry, door));
-            }
-            self.queues[usize::from(door)].armed = expiry;
-        }
+        self.expiries.set(u32::from(door), expiry);
     }
 
     /// Forgets the packets that are `retransmit_window` old, and idle places with them (S8.1).
     pub(super) fn forget_expired(&mut self, now: Timestamp) {
         let now = u128::from(now.as_nanos());
-        while let Some((expiry, door)) = self.expiries.first().copied() {
-            if expiry > now {
-                break;
-            }
-            let head = self.queues[usize::from(door)].memory.first();
+        while let Some((_, door)) = self.expiries.first().filter(|(expiry, _)| *expiry <= now) {
+            let head = self.queues[door as usize].memory.first();
             let id = head.expect("a door with an expiry remembers packets");
             if self.slots[id as usize].stage > 0 {
                 self.forget_remembered(id);

@@ -1,10 +1,10 @@
 //! Deadlines in the order in which they fire (S2).
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::DoorIndex;
 use super::chain::SlotId;
+use super::queue::Queue;
 use crate::time::Timestamp;
 
 /// When a deadline was set: what decides between deadlines that fall on the same moment.
@@ -63,6 +63,9 @@ impl Clock {
     }
 }
 
+/// A deadline's place in the order.
+pub(super) type Due = (Timestamp, Ticket);
+
 /// What a deadline belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Cause {
@@ -73,30 +76,37 @@ pub(super) enum Cause {
     Lease(SlotId),
 }
 
-/// A deadline's place in the order.
-pub(super) type Due = (Timestamp, Ticket);
-
 /// All deadlines that bring an output.
 #[derive(Debug, Default)]
 pub(super) struct Schedule {
-    queue: BTreeSet<(Timestamp, Ticket, Cause)>,
+    attempts: Queue<Due>,
+    leases: Queue<Due>,
 }
 
 impl Schedule {
-    pub(super) fn insert(&mut self, (at, ticket): Due, cause: Cause) {
-        self.queue.insert((at, ticket, cause));
+    /// Sets when the next attempt of a door is due; never for none.
+    pub(super) fn set_attempt(&mut self, door: DoorIndex, due: Option<Due>) {
+        self.attempts.set(u32::from(door), due);
     }
 
-    pub(super) fn remove(&mut self, (at, ticket): Due, cause: Cause) {
-        let was_there = self.queue.remove(&(at, ticket, cause));
-        debug_assert!(was_there, "a deadline is taken out as it was put in");
+    /// Sets when a lease is due; never for one that has ended.
+    pub(super) fn set_lease(&mut self, lease: SlotId, due: Option<Due>) {
+        self.leases.set(lease, due);
     }
 
+    /// Returns the deadline that fires first.
     pub(super) fn first(&self) -> Option<(Timestamp, Cause)> {
-        self.queue.first().map(|(at, _, cause)| (*at, *cause))
+        let attempt = self.attempts.first().map(|(due, door)| {
+            let door = DoorIndex::try_from(door).expect("it was set for a door");
+            (due, Cause::Attempt(door))
+        });
+        let lease = self.leases.first().map(|(due, lease)| (due, Cause::Lease(lease)));
+        let ((at, _), cause) = attempt.into_iter().chain(lease).min()?;
+        Some((at, cause))
     }
 
     pub(super) fn clear(&mut self) {
-        self.queue.clear();
+        self.attempts.clear();
+        self.leases.clear();
     }
 }
