@@ -5,9 +5,11 @@
 //! - [`contender`] is who reads them: `cat`, `tcpdump`, knockd and `knock-replay`.
 //! - [`measure`] runs one of them and takes its CPU time and peak memory from the kernel.
 //! - [`table`] compares the medians with what is wanted.
+//! - [`bed`] is an engine filled with doors and attempts, for the finer measurements.
 //!
 //! Nothing here is a timed test: a slow machine makes other figures, never a failure.
 
+pub mod bed;
 pub mod capture;
 pub mod contender;
 pub mod data;

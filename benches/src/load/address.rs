@@ -3,22 +3,22 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Returns the address of a client that knocks honestly: 2^20 of them in 172.16.0.0/12.
-pub(super) fn client(index: u64) -> IpAddr {
+pub(crate) fn client(index: u64) -> IpAddr {
     v4(Ipv4Addr::new(172, 16, 0, 0), scatter(index, 20))
 }
 
 /// Returns the address of a source in a flood or scan: 2^27 of them in 128.0.0.0/5.
-pub(super) fn stranger(index: u64) -> IpAddr {
+pub(crate) fn stranger(index: u64) -> IpAddr {
     v4(Ipv4Addr::new(128, 0, 0, 0), scatter(index, 27))
 }
 
 /// Returns the IPv4 address of a host that talks to a service here: 2^24 of them in 10.0.0.0/8.
-pub(super) fn peer_v4(index: u64) -> IpAddr {
+pub(crate) fn peer_v4(index: u64) -> IpAddr {
     v4(Ipv4Addr::new(10, 0, 0, 0), scatter(index, 24))
 }
 
 /// Returns the IPv6 address of a host that talks to a service here: in 2001:db8:1::/48.
-pub(super) fn peer_v6(index: u64) -> IpAddr {
+pub(crate) fn peer_v6(index: u64) -> IpAddr {
     let base = u128::from(Ipv6Addr::new(0x2001, 0xdb8, 1, 0, 0, 0, 0, 0));
     // One host in each /64, as homes have it, with an interface identifier that looks random.
     let subnet = u128::from(scatter(index, 16)) << 64;

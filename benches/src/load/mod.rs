@@ -3,7 +3,7 @@
 //! All of them are what a host with the addresses [`LOCAL_V4`] and [`LOCAL_V6`] would record of
 //! the packets that come in. Each is replayed with [`CONFIG`]: one door, three TCP knocks.
 
-mod address;
+pub(crate) mod address;
 mod background;
 mod knocks;
 mod traffic;
