@@ -150,7 +150,7 @@ impl Session {
 }
 
 /// Tells whether some door may care for a packet, by its port and flags alone.
-fn may_concern(_engine: &Engine, segment: &Segment<'_>) -> bool {
-    let _ = segment.tcp_flags().unwrap_or(TcpFlags::NONE);
-    true
+fn may_concern(engine: &Engine, segment: &Segment<'_>) -> bool {
+    let flags = segment.tcp_flags().unwrap_or(TcpFlags::NONE);
+    engine.is_candidate(segment.protocol(), segment.destination_port(), flags)
 }
