@@ -1,7 +1,5 @@
 //! Tests of the engine through its public interface.
 
+mod config;
 mod flags;
 mod wire;
-//! The tests of the engine through its public face.
-
-mod config;

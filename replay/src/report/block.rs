@@ -123,6 +123,7 @@ pub(super) enum Note {
 /// How the rows of a block share their columns.
 #[derive(Default)]
 struct Columns {
+    mark: usize,
     port: usize,
     gap: usize,
     elapsed: usize,
@@ -162,6 +163,11 @@ impl Printer {
             date: String::new(),
             last: None,
         }
+    }
+
+    /// Tells whether any block was laid out.
+    pub(super) const fn has_printed(&self) -> bool {
+        self.last.is_some()
     }
 
     /// Appends a block, with the date and the blank line that go before it.
@@ -241,11 +247,11 @@ impl Printer {
     }
 
     fn append_hit(&self, hit: &Hit, columns: &Columns, mark: &str, text: &mut String) {
-        let Columns { port, gap, elapsed, margin } = columns;
+        let Columns { mark: digits, port, gap, elapsed, margin } = columns;
         let faint = self.palette.faint;
         let bad = if mark == "x" { self.palette.bad } else { Style::new() };
         let _ = write!(text, "{:1$}", "", Self::INDENT);
-        let _ = write!(text, "{bad}{mark:>2}  {:port$}{bad:#}", hit.port.to_string());
+        let _ = write!(text, "{bad}{mark:>digits$}  {:port$}{bad:#}", hit.port.to_string());
         let gap_text = hit.gap.map(gap_text).unwrap_or_default();
         let _ = write!(text, "  {gap_text:>gap$}  {:>elapsed$}", Span(hit.elapsed));
         let _ = write!(text, "  {:>margin$} left", Span(hit.margin));
@@ -290,6 +296,7 @@ impl Columns {
             let (Row::Knock(hit) | Row::Broke(hit)) = row else { continue };
             let length = |text: &str| text.chars().count();
             let gap = hit.gap.map(gap_text).unwrap_or_default();
+            columns.mark = columns.mark.max(length(&hit.stage.to_string()));
             columns.port = columns.port.max(length(&hit.port.to_string()));
             columns.gap = columns.gap.max(length(&gap));
             columns.elapsed = columns.elapsed.max(length(&Span(hit.elapsed).to_string()));

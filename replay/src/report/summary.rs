@@ -6,9 +6,10 @@ use std::io::{self, Write};
 use knock_engine::output::Output;
 use knock_engine::packet::Packet;
 use knock_engine::time::Timestamp;
+use knock_engine::wire::Undecoded;
 
 use super::escape::Escaped;
-use super::format::{Bytes, Clock, Count, Counted, Span};
+use super::format::{Bytes, Clock, Count, Counted, Span, Times};
 use super::style::Palette;
 use super::totals::{DoorTotals, LocalOrigin, Totals};
 use super::{Origin, Report};
@@ -44,6 +45,11 @@ impl<W: Write> Report for Summary<W> {
     fn finish(&mut self, totals: &Totals) -> io::Result<()> {
         let mut text = String::new();
         append(totals, &self.palette, &mut text);
+        if totals.local == LocalOrigin::Assumed {
+            text.push_str(
+                "  local addresses unknown: every unicast destination counted as local\n",
+            );
+        }
         self.out.write_all(text.as_bytes())?;
         self.out.flush()
     }
@@ -129,6 +135,12 @@ fn append_details(door: &DoorTotals, text: &mut String) {
     }
 }
 
+/// Tells a cause in plain words.
+fn described(cause: &'static str) -> &'static str {
+    let known = Undecoded::ALL.into_iter().find(|undecoded| undecoded.name() == cause);
+    known.map_or(cause, Undecoded::description)
+}
+
 fn append_packets(totals: &Totals, text: &mut String) {
     let packets = Counted(totals.packets, "packet");
     let _ = write!(text, "{packets}, {}", Bytes(totals.bytes));
@@ -143,16 +155,15 @@ fn append_packets(totals: &Totals, text: &mut String) {
     let (judged, irrelevant) = (Count(totals.judged), Count(totals.irrelevant));
     let _ = writeln!(text, "\n  {judged} judged, {irrelevant} to ports that no door listens to");
     if !totals.skipped.is_empty() {
-        let causes = totals.skipped.iter().map(|(cause, n)| format!("{} {cause}", Count(*n)));
-        let causes: Vec<String> = causes.collect();
-        let skipped = Count(totals.all_skipped());
-        let _ = writeln!(text, "  {skipped} skipped: {}", causes.join(", "));
+        let _ = writeln!(text, "  {} not decoded:", Count(totals.all_skipped()));
+        let width = totals.skipped.values().map(|n| Count(*n).to_string().len()).max();
+        let width = width.unwrap_or(0);
+        for (cause, number) in &totals.skipped {
+            let _ = writeln!(text, "    {:>width$}  {}", Count(*number), described(cause));
+        }
     }
     if totals.clock_steps > 0 {
-        let _ = writeln!(text, "  the clock stepped back {}", Counted(totals.clock_steps, "time"));
-    }
-    if totals.local == LocalOrigin::Assumed {
-        text.push_str("  local addresses unknown: every unicast destination counted as local\n");
+        let _ = writeln!(text, "  the clock stepped back {}", Times(totals.clock_steps));
     }
     if totals.truncated {
         text.push_str("  a trace ends in the middle of a record\n");

@@ -21,7 +21,7 @@ use knock_engine::time::Timestamp;
 use self::queue::Queue;
 use super::advice::{self, Port};
 use super::block::{Block, BlockId, Hit, Lone, LoneEnd, Mood, Note, Printer, Row};
-use super::format::{Counted, Span};
+use super::format::{Counted, Span, Times};
 use super::memory::{Again, Attempt, Bounded, EndCause, Ended, Place};
 use super::style::Palette;
 use super::summary;
@@ -208,7 +208,7 @@ impl<W: Write> Text<W> {
         block.door = Some(event.door.name.clone());
         block.rows = attempt.rows;
         if attempt.restarts > 0 {
-            let times = Counted(attempt.restarts, "time");
+            let times = Times(attempt.restarts);
             block.notes.push(Note::Text(format!("the source began anew {times} before that")));
         }
         block
@@ -217,7 +217,7 @@ impl<W: Write> Text<W> {
     fn timeout(&mut self, event: &DoorEvent, place: Place, progress: Progress) {
         let Progress { stage, of, .. } = progress;
         let window = Span(event.door.seq_timeout);
-        let verdict = format!("timed out after {window} with {stage} of {of} knocks");
+        let verdict = format!("timed out after {window}, {stage} of {of} knocks");
         let mut block = self.end(event, place, Mood::Notable, verdict);
         if is_lone(&block) {
             block.lone = Some(Lone { end: LoneEnd::TimedOut, attempts: 1 });
@@ -248,7 +248,7 @@ impl<W: Write> Text<W> {
         let verdict = match reason {
             ResetReason::SequenceUsed => format!("ended with {stage} of {of} knocks"),
             ResetReason::OutOfOrder | ResetReason::Strays => {
-                format!("failed after {} of {window} with {stage} of {of} knocks", Span(elapsed))
+                format!("failed after {} of {window}, {stage} of {of} knocks", Span(elapsed))
             }
         };
         let mut block = self.end(event, place, Mood::Bad, verdict);
@@ -330,7 +330,7 @@ impl<W: Write> Text<W> {
     }
 
     fn close(&mut self, event: &DoorEvent) {
-        let verdict = format!("closed, {} after it was opened", Span(event.door.cmd_timeout));
+        let verdict = format!("closed, {} after its last knock", Span(event.door.cmd_timeout));
         let mut block = Block::new(event.at, Mood::Strong, verdict);
         block.source = Some(event.source);
         block.door = Some(event.door.name.clone());
@@ -492,6 +492,9 @@ impl<W: Write> Report for Text<W> {
     fn finish(&mut self, totals: &Totals) -> io::Result<()> {
         self.release(Timestamp::MAX)?;
         self.buffer.clear();
+        if self.printer.has_printed() {
+            self.buffer.push('\n');
+        }
         let palette = &self.printer.palette;
         summary::append(totals, palette, &mut self.buffer);
         if !totals.any_opened() && !self.explain.is_empty() {
