@@ -114,11 +114,11 @@ fn append_details(door: &DoorTotals, text: &mut String) {
         (door.restarts, "begun anew"),
         (door.renewals, "opened while open: renewed"),
         (door.suppressed, "opened within the cooldown: nothing ran"),
-        (door.refused, "opened with max_leases doors open: nothing ran"),
+        (door.refused, "opened beyond max_leases: nothing ran"),
         (door.lockouts, "locked out"),
         (door.evicted, "evicted from a full table"),
-        (door.duplicates, "knocks retransmitted: ignored"),
-        (door.repeats, "knocks repeated from a new port: ignored"),
+        (door.duplicates, "retransmissions ignored"),
+        (door.repeats, "repeats of the last knock ignored"),
         (door.strays, "packets to other ports during attempts"),
     ];
     let told: Vec<_> = told.into_iter().filter(|(number, _)| *number > 0).collect();
@@ -126,9 +126,10 @@ fn append_details(door: &DoorTotals, text: &mut String) {
         return;
     }
     let _ = writeln!(text, "\n{}", Escaped(&door.door));
+    let what_width = told.iter().map(|(_, what)| what.len()).max().unwrap_or(0);
     let width = told.iter().map(|(n, _)| Count(*n).to_string().len()).max().unwrap_or(0);
     for (number, what) in told {
-        let _ = writeln!(text, "  {:>width$}  {what}", Count(number));
+        let _ = writeln!(text, "  {what:what_width$}  {:>width$}", Count(number));
     }
     if door.disabled {
         text.push_str("  no one-time sequence left: disabled\n");
@@ -152,8 +153,11 @@ fn append_packets(totals: &Totals, text: &mut String) {
         let span = Span(last.saturating_duration_since(first));
         let _ = write!(text, ", {from} to {until} ({span})");
     }
-    let (judged, irrelevant) = (Count(totals.judged), Count(totals.irrelevant));
-    let _ = writeln!(text, "\n  {judged} judged, {irrelevant} to ports that no door listens to");
+    let _ = write!(text, "\n  {} judged", Count(totals.judged));
+    if totals.irrelevant > 0 {
+        let _ = write!(text, ", {} to ports that no door listens to", Count(totals.irrelevant));
+    }
+    text.push('\n');
     if !totals.skipped.is_empty() {
         let _ = writeln!(text, "  {} not decoded:", Count(totals.all_skipped()));
         let width = totals.skipped.values().map(|n| Count(*n).to_string().len()).max();

@@ -315,18 +315,16 @@ impl<W: Write> Text<W> {
     fn nothing_runs(&mut self, event: &DoorEvent, place: Place) {
         let Some((opened, id)) = self.opened.take() else { return };
         let Some(block) = self.queue.get_mut(id).filter(|_| opened == place) else { return };
-        let lease = Span(event.door.cmd_timeout);
-        block.notes.push(Note::Text(match event.kind {
-            EventKind::Renew => format!("open already: stays open for another {lease}"),
-            EventKind::Suppressed => {
-                let cooldown = Span(event.door.cooldown);
-                format!("within the cooldown of {cooldown}: start_command doesn't run again")
-            }
-            _ => {
-                block.mood = Mood::Bad;
-                "as many doors are open as max_leases allows: nothing runs".to_owned()
-            }
-        }));
+        let told = if event.kind == EventKind::Renew {
+            format!("open already: stays open for another {}", Span(event.door.cmd_timeout))
+        } else if event.kind == EventKind::Suppressed {
+            let cooldown = Span(event.door.cooldown);
+            format!("within the cooldown of {cooldown}: start_command doesn't run again")
+        } else {
+            block.mood = Mood::Bad;
+            "as many doors are open as max_leases allows: nothing runs".to_owned()
+        };
+        block.notes.push(Note::Text(told));
     }
 
     fn close(&mut self, event: &DoorEvent) {

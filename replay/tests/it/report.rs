@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a panic is how a helper of a test says no")]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -289,5 +289,157 @@ start_command = echo \u{1b}]0;title\u{7}
     for told in [scene.text(), scene.jsonl(), scene.summary()] {
         assert!(!told.chars().any(|c| c.is_control() && c != '\n'), "{told:?}");
         assert!(told.contains("[2Jb"), "{told}");
+    }
+}
+
+/// Schedules that bring every event that there is.
+fn every_event() -> Vec<Scene> {
+    const GUARDED: &str = "[guarded]
+sequence = 7000,8000,9000
+max_strays = 1
+max_failures = 2
+";
+    const ONCE: &str = "[once]
+one_time_sequences = /etc/knock/once
+start_command = open %IP%
+cooldown = 5
+";
+    const CROWDED: &str = "[options]
+max_attempts = 1
+max_leases = 1
+[crowded]
+sequence = 7000,8000
+start_command = open %IP%
+stop_command = close %IP%
+retransmit_window = 0
+";
+    vec![
+        Scene::new(SSH)
+            .syn_from(0, HOME, 41_000, 7000)
+            .syn(100, HOME, 7000)
+            .syn(200, HOME, 8000)
+            .syn(300, HOME, 8000)
+            .syn_from(400, HOME, 41_000, 7000)
+            .syn(500, HOME, 22)
+            .syn(600, HOME, 9000)
+            .syn(3_000, HOME, 7000)
+            .syn(3_100, HOME, 8000)
+            .syn(3_200, HOME, 9000)
+            .syn(4_000, HOME, 7000),
+        Scene::new(GUARDED)
+            .syn(0, HOME, 7000)
+            .syn(100, HOME, 9000)
+            .syn(200, HOME, 7000)
+            .syn(300, HOME, 22)
+            .syn(400, HOME, 23)
+            .syn(9_000, "203.0.113.9", 7000)
+            .syn(1_000, "203.0.113.9", 7000),
+        Scene::new(ONCE)
+            .syn(0, HOME, 7000)
+            .syn(100, "203.0.113.9", 7000)
+            .syn(200, HOME, 8000)
+            .syn(300, HOME, 7100)
+            .syn(400, HOME, 8100),
+        Scene::new(CROWDED)
+            .syn(0, HOME, 7000)
+            .syn(100, HOME, 8000)
+            .syn(200, HOME, 7000)
+            .syn(300, "203.0.113.9", 7000)
+            .syn(400, "203.0.113.9", 8000),
+    ]
+}
+
+const FORMATS: &str = include_str!("../../../docs/FORMATS.md");
+
+/// Returns the fields that the tables of FORMATS.md describe.
+fn documented_fields() -> BTreeSet<&'static str> {
+    let rows = FORMATS.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
+    rows.collect()
+}
+
+fn collect_fields(value: &serde_json::Value, path: &str, fields: &mut BTreeSet<String>) {
+    match value {
+        // The causes of `skipped` are values that happen to be keys.
+        serde_json::Value::Object(object) if path != "skipped" => {
+            for (key, value) in object {
+                fields.insert(key.clone());
+                collect_fields(value, key, fields);
+            }
+        }
+        serde_json::Value::Array(values) => {
+            values.iter().for_each(|value| collect_fields(value, path, fields));
+        }
+        _ => {}
+    }
+}
+
+#[test]
+fn every_field_and_event_is_documented_with_an_example_that_is_real() {
+    let told: String = every_event().iter().map(Scene::jsonl).collect();
+    let mut fields = BTreeSet::new();
+    let mut examples = BTreeMap::new();
+    for line in told.lines() {
+        let object: serde_json::Value = serde_json::from_str(line).unwrap();
+        collect_fields(&object, "", &mut fields);
+        let name = object["event"].as_str().unwrap().to_owned();
+        examples.entry(name).or_insert_with(Vec::new).push(line);
+    }
+    let documented = documented_fields();
+    let missing: Vec<_> = fields.iter().filter(|it| !documented.contains(it.as_str())).collect();
+    assert!(missing.is_empty(), "not in docs/FORMATS.md: {missing:?}");
+    let names: Vec<&str> = examples.keys().map(String::as_str).collect();
+    insta::assert_debug_snapshot!(names);
+    for (name, lines) in &examples {
+        let shown = lines.iter().any(|line| FORMATS.contains(line));
+        assert!(shown, "no example of {name} in docs/FORMATS.md; it could be\n{}", lines[0]);
+    }
+}
+
+#[test]
+fn every_example_in_the_documentation_is_what_the_program_writes() {
+    let told: String = every_event().iter().map(Scene::jsonl).collect();
+    let examples: Vec<&str> = FORMATS.lines().filter(|line| line.starts_with("{\"")).collect();
+    assert!(examples.len() > 10, "{}", examples.len());
+    for example in examples {
+        let compact_damage = "\"damage\":[{";
+        let is_told = told.lines().any(|line| line == example);
+        assert!(is_told || example.contains(compact_damage), "nothing writes {example}");
+    }
+}
+
+#[test]
+fn the_lines_are_in_order_and_counted_in_the_summary() {
+    for scene in every_event() {
+        let told = scene.jsonl();
+        let lines: Vec<serde_json::Value> =
+            told.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let (summary, events) = lines.split_last().unwrap();
+        let count =
+            |name: &str| events.iter().filter(|event| event["event"] == name).count() as u64;
+        let sum = |field: &str| -> u64 {
+            let doors = summary["doors"].as_array().unwrap();
+            doors.iter().map(|door| door[field].as_u64().unwrap()).sum()
+        };
+        for (name, field) in [
+            ("open", "opens"),
+            ("renew", "renewals"),
+            ("timeout", "timeouts"),
+            ("close", "closes"),
+            ("lockout", "lockouts"),
+            ("duplicate", "duplicates"),
+            ("repeat", "repeats"),
+            ("restart", "restarts"),
+            ("stray", "strays"),
+            ("evicted", "evicted"),
+            ("suppressed", "suppressed"),
+            ("refused", "refused"),
+        ] {
+            assert_eq!(count(name), sum(field), "{name} in {told}");
+        }
+        assert_eq!(count("clock_step"), summary["clock_steps"].as_u64().unwrap(), "{told}");
+        if count("clock_step") == 0 {
+            let stamps: Vec<&str> = events.iter().map(|it| it["at"].as_str().unwrap()).collect();
+            assert!(stamps.is_sorted(), "{told}");
+        }
     }
 }
