@@ -3,7 +3,6 @@
 #![expect(clippy::unwrap_used, reason = "a panic is how a helper of a test says no")]
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
 use std::time::Duration;
 
 use knock_engine::local::LocalAddresses;
@@ -358,18 +357,15 @@ fn documented_fields() -> BTreeSet<&'static str> {
 }
 
 fn collect_fields(value: &serde_json::Value, path: &str, fields: &mut BTreeSet<String>) {
-    match value {
-        // The causes of `skipped` are values that happen to be keys.
-        serde_json::Value::Object(object) if path != "skipped" => {
-            for (key, value) in object {
-                fields.insert(key.clone());
-                collect_fields(value, key, fields);
-            }
+    // The causes of `skipped` are values that happen to be keys.
+    if let Some(object) = value.as_object().filter(|_| path != "skipped") {
+        for (key, value) in object {
+            fields.insert(key.clone());
+            collect_fields(value, key, fields);
         }
-        serde_json::Value::Array(values) => {
-            values.iter().for_each(|value| collect_fields(value, path, fields));
-        }
-        _ => {}
+    }
+    for value in value.as_array().into_iter().flatten() {
+        collect_fields(value, path, fields);
     }
 }
 
