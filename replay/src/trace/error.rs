@@ -139,8 +139,9 @@ pub enum Damage {
     /// A record header of zeros, as a crash of the capturing machine leaves them.
     #[error("a record header of zeros")]
     ZeroHeader,
-    /// A record header contradicts itself, and no record follows where it ends.
-    #[error("a record header that contradicts itself, with no record behind it")]
+    /// A record header contradicts itself, and what stands within the record or behind it shows
+    /// that its length is wrong.
+    #[error("a record header that contradicts itself and the records behind it")]
     Contradiction,
     /// Another capture was appended with its own file header.
     #[error("another capture was appended here; name both captures instead")]

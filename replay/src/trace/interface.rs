@@ -147,7 +147,7 @@ mod tests {
             (0xa0, 0x6b02_3c80_8000_0000, 1_795_308_672_500_000_000),
             // Picoseconds: 64 bits last 213 days; what is below a nanosecond is cut off.
             (12, 18_000_000_000_000_999, 18_000_000_000_000),
-            (28, u64::MAX, 0),
+            (28, u64::MAX, 1),
             (29, u64::MAX, 0),
             (127, u64::MAX, 0),
             (0xff, u64::MAX, 0),

@@ -10,7 +10,7 @@ use super::error::TraceError;
 use super::pcap;
 
 /// How many first bytes a message shows.
-const SHOWN: usize = 8;
+pub(super) const SHOWN: usize = 8;
 
 /// A trace's file.
 pub(super) struct Opened {

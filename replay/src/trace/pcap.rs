@@ -20,9 +20,10 @@ const MODIFIED: u32 = 0xa1b2_cd34;
 const VERSIONS: [u32; 2] = [0x0002_0004, 0x0004_0002];
 /// The bits of the link type field that are the link type; others tell of check sums.
 const LINK_TYPE: u32 = 0x03ff_ffff;
-/// No frame was longer than this before it was cut to the snap length.
-const LARGEST_ORIGINAL: u32 = 16 << 20;
-/// Records in a row lie at most this many seconds apart, where that decides if they are records.
+/// No frame was longer than this before it was cut to the snap length, where that decides if
+/// something is a record; Linux builds segments of up to 512 KiB.
+const LARGEST_ORIGINAL: u32 = 1 << 20;
+/// Records lie at most this many seconds apart, where that decides if something is a record.
 const NEIGHBOURHOOD_S: u32 = 366 * 86_400;
 
 /// Tells whether a trace with these first bytes is a pcap.
@@ -48,6 +49,8 @@ pub(super) struct Pcap {
     snaplen: u32,
     /// The longest frame that is believed.
     limit: u32,
+    /// The seconds of the first and of the last record read.
+    seconds: Option<[u32; 2]>,
 }
 
 /// The fields of a record header.
@@ -80,13 +83,14 @@ impl Pcap {
             units_per_second,
             snaplen: if header.snaplen == 0 { u32::MAX } else { header.snaplen },
             limit: header.snaplen.clamp(USUAL_RECORD, LARGEST_RECORD),
+            seconds: None,
             parser,
         })
     }
 
     /// Tells what stands at the beginning of `view`.
     #[inline]
-    pub(super) fn step(&self, view: View<'_>) -> Step {
+    pub(super) fn step(&mut self, view: View<'_>) -> Step {
         // Records that contradict the file header are taken as they are, so the raw layer.
         let Ok((_, raw)) = self.parser.next_raw_packet(view.bytes) else {
             return self.incomplete(view.bytes);
@@ -98,11 +102,16 @@ impl Pcap {
             original: raw.orig_len,
         };
         let size = RECORD_HEADER + header.captured as usize;
-        if self.is_odd(header)
+        if header.captured > self.limit {
+            return self.too_long(header);
+        }
+        if self.oddities(header).any()
             && let Some(step) = self.judge_odd(header, size, view)
         {
             return step;
         }
+        let first = self.seconds.map_or(header.seconds, |[first, _]| first);
+        self.seconds = Some([first, header.seconds]);
         let at = u64::from(header.seconds) * 1_000_000_000
             + u64::from(header.fraction) * self.nanos_per_unit;
         Step::Frame(Record {
@@ -118,7 +127,7 @@ impl Pcap {
     /// ends behind them.
     pub(super) fn anchor(&self, view: View<'_>, at: usize) -> Anchor {
         let mut place = at;
-        let mut seconds = None;
+        let mut seconds = self.seconds;
         for seen in 0..3 {
             let left = view.bytes.len() - place;
             if left == 0 && seen > 0 && view.ended {
@@ -127,11 +136,14 @@ impl Pcap {
             let mut size = RECORD_HEADER;
             if left >= size {
                 let header = self.header(view.bytes, place);
-                let near = |seconds: u32| seconds.abs_diff(header.seconds) <= NEIGHBOURHOOD_S;
+                // One stamp of the two may be damaged itself, so the other is enough.
+                let near = |[a, b]: [u32; 2]| {
+                    a.abs_diff(header.seconds).min(b.abs_diff(header.seconds)) <= NEIGHBOURHOOD_S
+                };
                 if !self.is_likely(header) || !seconds.is_none_or(near) {
                     return Anchor::Bad;
                 }
-                seconds = Some(header.seconds);
+                seconds = Some([header.seconds; 2]);
                 size += header.captured as usize;
             }
             if left < size {
@@ -168,25 +180,26 @@ impl Pcap {
         Step::Damaged { cause: Damage::RecordTooLong { length, limit }, size: None }
     }
 
-    /// Tells whether a header is one that a sound capture would not have.
+    /// Tells what about a header a sound capture would not have.
     #[inline]
-    fn is_odd(&self, header: Header) -> bool {
-        header.captured > header.original.min(self.snaplen).min(self.limit)
-            || header.captured == 0
-            || header.fraction >= self.units_per_second
+    fn oddities(&self, header: Header) -> Oddities {
+        Oddities {
+            length: header.captured > header.original.min(self.snaplen),
+            empty: header.captured == 0,
+            fraction: header.fraction >= self.units_per_second,
+        }
     }
 
     /// Judges an odd record; returns what to do instead of delivering it.
     ///
-    /// Some programs write such records on purpose, and damage makes them too. The difference is
-    /// what stands behind: a record that ends where the next begins is believed.
+    /// Some programs write such records on purpose, and damage makes them too. A program writes
+    /// all its records alike. So a record is believed if one that is no odder stands where it
+    /// ends, and if there are no good records within what its length claims.
     #[cold]
     fn judge_odd(&self, header: Header, size: usize, view: View<'_>) -> Option<Step> {
         let damaged = |cause| Some(Step::Damaged { cause, size: None });
-        if header.captured > self.limit {
-            return Some(self.too_long(header));
-        }
-        if header.captured == 0 {
+        let odd = self.oddities(header);
+        if odd.empty {
             if is_zero(header) {
                 return damaged(Damage::ZeroHeader);
             }
@@ -195,19 +208,24 @@ impl Pcap {
                 return damaged(Damage::Appended);
             }
         }
-        let behind = view.bytes.len() - size;
-        if behind < RECORD_HEADER {
+        if odd.length && self.holds_records(&view.bytes[..size]) {
+            return damaged(Damage::Contradiction);
+        }
+        if view.bytes.len() < size + RECORD_HEADER {
             return (!view.ended).then_some(Step::More { need: size + RECORD_HEADER });
         }
-        if self.is_possible(self.header(view.bytes, size)) {
+        let next = self.header(view.bytes, size);
+        let possible = next.captured <= self.limit && !is_zero(next);
+        if possible && self.oddities(next).are_among(odd) {
             return None;
         }
         damaged(Damage::Contradiction)
     }
 
-    /// Tells whether this can be a record header at all.
-    fn is_possible(&self, header: Header) -> bool {
-        header.captured <= self.limit && header.original <= LARGEST_ORIGINAL && !is_zero(header)
+    /// Tells whether three records in a row lie within these bytes.
+    fn holds_records(&self, bytes: &[u8]) -> bool {
+        let view = View { bytes, ended: false };
+        (1..bytes.len()).any(|at| self.anchor(view, at) == Anchor::Good)
     }
 
     /// Tells whether this is very likely a record header.
@@ -216,6 +234,29 @@ impl Pcap {
             && (header.captured..=LARGEST_ORIGINAL).contains(&header.original)
             && header.fraction < self.units_per_second
             && header.seconds != 0
+    }
+}
+
+/// What about a record header a sound capture would not have.
+#[derive(Clone, Copy)]
+struct Oddities {
+    /// More bytes than the frame or the snap length had.
+    length: bool,
+    /// No bytes.
+    empty: bool,
+    /// A second or more beside the seconds.
+    fraction: bool,
+}
+
+impl Oddities {
+    #[inline]
+    fn any(self) -> bool {
+        self.length | self.empty | self.fraction
+    }
+
+    /// Tells whether each of them is among those of `other`; an empty frame never counts.
+    fn are_among(self, other: Self) -> bool {
+        (other.length || !self.length) && (other.fraction || !self.fraction)
     }
 }
 

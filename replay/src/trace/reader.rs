@@ -271,6 +271,7 @@ impl<R: Read> TraceReader<R> {
                 self.parser = Parser::Pcap(parser);
             }
         } else {
+            self.window.fill(open::SHOWN);
             return Err(open::not_a_capture(self.name.clone(), self.window.view().bytes));
         }
         Ok(())

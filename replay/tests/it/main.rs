@@ -2,3 +2,6 @@
 
 mod cli;
 mod report;
+//! Tests of the crate from outside, as one program.
+
+mod trace;

@@ -1,0 +1,8 @@
+//! Reads any bytes as a trace; the corpus begins with pcap files.
+
+#![no_main]
+
+#[path = "../checks/trace.rs"]
+mod trace;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| trace::check(bytes));
