@@ -5,3 +5,4 @@ pub mod notice;
 pub mod report;
 pub mod run;
 pub mod trace;
+pub mod diagnostics;

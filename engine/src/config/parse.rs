@@ -39,8 +39,7 @@ use super::{Config, Diagnostic, Door, Options, Severity};
 /// The most bytes of a line that knockd 0.8 reads at once (R50).
 const KNOCKD_LINE: usize = 4095;
 
-const NOT_UTF8: &str = "the text is not UTF-8";
-const SAVE_AS_UTF8: &str = "save the file as UTF-8";
+const SAVE_AS_UTF8: &str = "save the file as UTF-8 text";
 
 /// What came of parsing a config.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -150,7 +149,8 @@ impl Reader {
                 text.to_owned()
             }
             Err(span) => {
-                problems.push(Problem::error(span, NOT_UTF8).help(SAVE_AS_UTF8));
+                let problem = Problem::error(span, "the section's name is not UTF-8");
+                problems.push(problem.help(SAVE_AS_UTF8));
                 String::from_utf8_lossy(name.bytes()).into_owned()
             }
         };
@@ -190,11 +190,7 @@ impl Reader {
             return;
         }
         let Some((key, value)) = content.split_once(b'=') else {
-            if content.is_word("usesyslog") {
-                self.options.use_syslog = true;
-            } else {
-                problems.push(no_equals_sign(content));
-            }
+            self.read_bare_word(content, problems);
             return;
         };
         let (key, value) = (key.trim(), value.trim());
@@ -217,6 +213,19 @@ impl Reader {
             (Some((name, _)), section) => problems.push(misplaced_key(key, name, section)),
             (None, section) => problems.push(unknown_key(key, section)),
         }
+    }
+
+    /// Reads a line without an equals sign.
+    fn read_bare_word(&mut self, word: Piece<'_>, problems: &mut Problems) {
+        match (find_key(word), &mut self.section) {
+            (Some((_, Key::UseSyslog)), _) => {
+                self.options.use_syslog = true;
+                return;
+            }
+            (Some((_, Key::Door(key))), Section::Door(door)) => door.set_unreadable(key, word),
+            _ => {}
+        }
+        problems.push(no_equals_sign(word));
     }
 
     fn finish_section(&mut self, problems: &mut Problems) {
@@ -307,8 +316,10 @@ fn unknown_key(key: Piece<'_>, section: &Section) -> Problem {
     if looks_like_comment(key) {
         return problem.help("a comment begins with #");
     }
-    let help = format!("the keys of {whose} are {}", keys.join(", "));
-    problem.help(help).replace_with(suggest(key, keys))
+    match suggest(key, keys.iter().copied()) {
+        Some(meant) => problem.replace(meant),
+        None => problem.help(format!("the keys of {whose} are {}", keys.join(", "))),
+    }
 }
 
 /// The problem of a key that belongs in another section.

@@ -5,3 +5,6 @@ mod report;
 //! Tests of the crate from outside, as one program.
 
 mod trace;
+//! The tests of `knock-replay` as a library and as a program.
+
+mod diagnostics;

@@ -19,8 +19,9 @@ pub(super) fn parse_command(
             _ => ascii,
         };
         let (_, rest) = value.split_at(offset);
+        let wanted = if ascii == " " { "a plain blank" } else { ascii };
         let message = format!(
-            "{key} has U+{:04X} ({name}) where a shell wants \"{ascii}\"",
+            "{key} has U+{:04X} ({name}) where a shell wants {wanted}",
             u32::from(character)
         );
         let help = "it is passed on as it is; web pages and word processors make such characters";

@@ -25,7 +25,11 @@ impl List {
         for entry in value.split(b',') {
             let parsed = if entry.trim().is_empty() {
                 let message = format!("{} is missing", self.entry);
-                problems.push(Problem::error(gap(value, entry), message).help(self.allowed));
+                let help = match value.is_empty() {
+                    true => self.allowed.to_owned(),
+                    false => format!("a comma has {} on either side", self.entry),
+                };
+                problems.push(Problem::error(gap(value, entry), message).help(help));
                 None
             } else {
                 parse_entry(entry.trim(), problems)

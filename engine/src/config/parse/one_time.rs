@@ -20,7 +20,7 @@ pub fn parse_one_time_lines(text: &[u8]) -> (Vec<OneTimeLine>, Vec<Diagnostic>) 
         }
         let from = problems.len();
         if let Err(span) = line.as_utf8() {
-            problems.push(Problem::error(span, super::NOT_UTF8).help(super::SAVE_AS_UTF8));
+            problems.push(Problem::error(span, "it is not UTF-8").help(super::SAVE_AS_UTF8));
         } else if let Some(sequence) = parse_sequence(line, &mut problems) {
             unused.push(OneTimeLine { number, sequence });
             continue;

@@ -123,7 +123,8 @@ pub(super) fn parse_exact_port(piece: Piece<'_>, problems: &mut Problems) -> Opt
         return Some(port);
     }
     let message = format!("text behind port {port}: {}", number.rest.trim().quoted());
-    problems.push(Problem::error(number.rest.span(), message).help(PORTS));
+    let help = "nothing but :tcp or :udp may stand behind a port";
+    problems.push(Problem::error(number.rest.trim().span(), message).help(help));
     None
 }
 

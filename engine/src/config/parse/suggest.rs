@@ -5,6 +5,10 @@ use super::text::Piece;
 /// The similarity from which on a word was probably meant.
 const SIMILAR: f64 = 0.8;
 
+/// The similarity of a word with one slip of the finger: Jaro and Winkler's measure takes no
+/// notice of two letters swapped in a word as short as `syn` or `tcp`.
+const ONE_SLIP: f64 = 0.85;
+
 /// No word of the config comes near this length, and the comparison is quadratic.
 const LONGEST: usize = 64;
 
@@ -19,7 +23,9 @@ pub(super) fn suggest(
     let written = written.to_lower_case();
     let mut best = (SIMILAR, None);
     for word in words {
-        let similarity = strsim::jaro_winkler(&written, word);
+        let slips = strsim::osa_distance(&written, word);
+        let floor = if slips == 1 { ONE_SLIP } else { 0.0 };
+        let similarity = strsim::jaro_winkler(&written, word).max(floor);
         if similarity > best.0 {
             best = (similarity, Some(word));
         }
@@ -40,5 +46,9 @@ mod tests {
         assert_eq!(suggestion("SEQUENZ"), Some("sequence"));
         assert_eq!(suggestion("colour"), None);
         assert_eq!(suggestion(""), None);
+        let flag = |word: &'static str| suggest(Piece::new(word.as_bytes(), 0), ["fin", "syn"]);
+        assert_eq!(flag("sny"), Some("syn"));
+        assert_eq!(flag("finn"), Some("fin"));
+        assert_eq!(flag("x"), None);
     }
 }
