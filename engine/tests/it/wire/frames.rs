@@ -115,7 +115,7 @@ pub(crate) fn write_transport(
     .expect("writing to a Vec cannot fail");
 }
 
-/// An extension header of each kind that is stepped over, none of the shortest length only, its
+/// Extension headers of every kind that is stepped over, in the lengths that matter, each with its
 /// next header still to be set.
 pub(crate) fn extension_headers() -> Vec<(IpNumber, Vec<u8>)> {
     let sized = |units: u8, length: usize| {
