@@ -6,3 +6,4 @@ pub mod report;
 pub mod run;
 pub mod trace;
 pub mod diagnostics;
+pub mod knockd08;

@@ -8,3 +8,6 @@ mod trace;
 //! The tests of `knock-replay` as a library and as a program.
 
 mod diagnostics;
+//! The integration tests of `knock-replay`, in one binary.
+
+mod oracle;
