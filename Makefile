@@ -24,6 +24,7 @@ demo: ## Replays a recorded knock and prints what came of it
 test: ## Runs the lints and every test
 	@ci/install-deps build test
 	@$(MAKE) --no-print-directory lint
+	python3 -B testdata/record/make.py --check
 	$(TEST_ENV) $(CARGO) test --workspace --locked </dev/null
 
 lint: ## Checks the format, clippy, the documentation and the text of every file
@@ -50,4 +51,4 @@ deps: ## Installs the Debian packages that the other targets need
 	@ci/install-deps build test bench
 
 captures: ## Makes the generated captures of testdata/ again
-	python3 testdata/record/make.py
+	python3 -B testdata/record/make.py

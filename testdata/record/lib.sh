@@ -9,7 +9,6 @@ SERVER="$PREFIX-server"
 CLIENT="$PREFIX-client"
 CAPTURE=
 CAPTURE_FILE=
-CAPTURED_BEFORE=0
 BACKGROUND=()
 
 # Prints what went wrong and ends the script.
@@ -45,12 +44,17 @@ begin() {
 }
 
 finish() {
+    drop_namespaces
+    [ -z "$WORK" ] || rm -rf "$WORK"
+}
+
+# Ends what runs in this script's namespaces, and removes them.
+drop_namespaces() {
     stop_background
     local namespace
     for namespace in $(ip netns list | awk -v prefix="$PREFIX-" 'index($1, prefix) == 1 { print $1 }'); do
         ip netns del "$namespace"
     done
-    [ -z "$WORK" ] || rm -rf "$WORK"
 }
 
 # Ends what `background` started.
@@ -83,11 +87,10 @@ background() {
     BACKGROUND+=($!)
 }
 
+# Makes a namespace without IPv6, whose multicast reports would be in every capture.
 add_namespace() {
     ip netns add "$1"
-    # No router solicitations and neighbour discovery that nobody asked for.
-    in_namespace "$1" sysctl -qw net.ipv6.conf.all.autoconf=0 net.ipv6.conf.default.addr_gen_mode=1 \
-        net.ipv6.conf.default.accept_dad=0
+    in_namespace "$1" sysctl -qw net.ipv6.conf.default.disable_ipv6=1
     ip -n "$1" link set lo up
 }
 
@@ -98,45 +101,49 @@ join() {
     ip -n "$4" link set "$5" up
 }
 
-# Makes the usual pair: the server has 192.0.2.1, .2 and 2001:db8::1, the client 198.51.100.7 and
-# 2001:db8:7::7, and each reaches the other's networks directly.
+# Makes the usual pair: the server has 192.0.2.1 and 192.0.2.2, the client 198.51.100.7, and each
+# reaches the other's networks directly.
 make_pair() {
     add_namespace "$SERVER"
     add_namespace "$CLIENT"
     join "$SERVER" eth0 02:00:00:00:00:01 "$CLIENT" eth0 02:00:00:00:00:07
     ip -n "$SERVER" addr add 192.0.2.1/24 dev eth0
     ip -n "$SERVER" addr add 192.0.2.2/24 dev eth0
-    ip -n "$SERVER" addr add 2001:db8::1/64 dev eth0
     ip -n "$SERVER" route add 198.51.100.0/24 dev eth0
     ip -n "$SERVER" route add 203.0.113.0/24 dev eth0
-    ip -n "$SERVER" route add 2001:db8:7::/64 dev eth0
     ip -n "$CLIENT" addr add 198.51.100.7/24 dev eth0
-    ip -n "$CLIENT" addr add 2001:db8:7::7/64 dev eth0
     ip -n "$CLIENT" route add 192.0.2.0/24 dev eth0
-    ip -n "$CLIENT" route add 2001:db8::/64 dev eth0
 }
 
-# Removes every namespace of this script.
-drop_namespaces() {
-    stop_background
+# Gives the pair 2001:db8::1 (the server) and 2001:db8:7::7, and waits until they reach each other.
+add_ipv6() {
     local namespace
-    for namespace in "$SERVER" "$CLIENT" "$@"; do
-        ip netns del "$namespace"
+    for namespace in "$SERVER" "$CLIENT"; do
+        in_namespace "$namespace" sysctl -qw net.ipv6.conf.eth0.addr_gen_mode=1 \
+            net.ipv6.conf.eth0.accept_dad=0 net.ipv6.conf.eth0.disable_ipv6=0
     done
+    ip -n "$SERVER" addr add 2001:db8::1/64 dev eth0
+    ip -n "$SERVER" route add 2001:db8:7::/64 dev eth0
+    ip -n "$CLIENT" addr add 2001:db8:7::7/64 dev eth0
+    ip -n "$CLIENT" route add 2001:db8::/64 dev eth0
+    wait_for "IPv6" client ping -q -c 1 2001:db8::1
 }
 
-# Prints how many packets the server's interface has carried, both ways.
-packets_carried() {
-    local base=/sys/class/net/eth0/statistics
-    server cat "$base/rx_packets" "$base/tx_packets" | awk '{ sum += $1 } END { print sum }'
-}
-
-# Tells whether the capture file holds all that the interface has carried.
+# Asks tcpdump for its counts and tells whether it has written all that the kernel gave it.
+#
+# The answer may be that to an earlier question: nothing more is sent by then, so it holds still.
 has_captured_all() {
-    local carried captured
-    carried=$(packets_carried)
-    captured=$(tcpdump -n -r "$CAPTURE_FILE" 2>/dev/null | wc -l)
-    [ "$captured" -ge $((carried - CAPTURED_BEFORE)) ]
+    kill -USR1 "$CAPTURE"
+    tail -n 1 "$WORK/tcpdump.err" | awk '
+        /packets captured/ {
+            gsub(",", "")
+            for (i = 2; i < NF; i++) {
+                if ($(i + 1) == "captured") captured = $(i - 1)
+                if ($(i + 1) == "received") received = $(i - 1)
+            }
+            exit !(captured == received && received > 0)
+        }
+        { exit 1 }'
 }
 
 # Starts tcpdump on the server and waits until it listens: capture_start FILE [OPTION...]
@@ -146,9 +153,9 @@ capture_start() {
     shift
     [ $# -gt 0 ] || set -- -i eth0
     CAPTURE_FILE=$WORK/$(basename "$file")
-    CAPTURED_BEFORE=$(packets_carried)
     # -Z root: the file lies in a folder of root's. -U: a packet is in the file at once.
-    ip netns exec "$SERVER" tcpdump -n -U -Z root --immediate-mode -w "$CAPTURE_FILE" "$@" \
+    # -B: 64 MiB, for with --immediate-mode the default buffer holds only a few packets.
+    ip netns exec "$SERVER" tcpdump -n -U -Z root -B 65536 --immediate-mode -w "$CAPTURE_FILE" "$@" \
         2>"$WORK/tcpdump.err" &
     CAPTURE=$!
     BACKGROUND+=("$CAPTURE")
