@@ -12,7 +12,7 @@ use knock_engine::time::Timestamp;
 use super::Origin;
 use super::advice::{self, Port};
 use super::escape::Escaped;
-use super::format::{Clock, Count, Span};
+use super::format::{Clock, Count, Span, Times};
 use super::memory::{Again, Strays};
 use super::style::Palette;
 
@@ -85,6 +85,8 @@ pub(super) enum Row {
     Broke(Hit),
     Again(Again),
     Strays(Strays),
+    /// How often the attempt began anew before the knocks that follow.
+    Restarts(u64),
 }
 
 /// A packet and how the attempt stood when it came.
@@ -239,6 +241,10 @@ impl Printer {
                     };
                     self.append_wrapped(&told, self.palette.faint, text);
                 }
+                Row::Restarts(number) => {
+                    let told = format!("the source began anew {}; the last try:", Times(*number));
+                    self.append_wrapped(&told, self.palette.faint, text);
+                }
                 Row::Strays(strays) => {
                     self.append_wrapped(&advice::strays(strays), self.palette.faint, text);
                 }
@@ -311,18 +317,46 @@ fn gap_text(gap: Duration) -> String {
 }
 
 /// Breaks text between words into lines of at most `width` characters; a longer word stays whole.
-pub(super) fn wrap(text: &str, width: usize) -> Vec<String> {
+/// A number and its unit count as one word, and so do `frame` and its number.
+fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines = Vec::new();
     let mut line = String::new();
-    for word in text.split(' ') {
-        if !line.is_empty() && line.chars().count() + 1 + word.chars().count() > width {
+    let mut words = text.split(' ').peekable();
+    while let Some(word) = words.next() {
+        let mut piece = word.to_owned();
+        while let Some(next) = words.next_if(|next| belongs_together(&piece, next)) {
+            piece.push(' ');
+            piece.push_str(next);
+        }
+        if !line.is_empty() && line.chars().count() + 1 + piece.chars().count() > width {
             lines.push(std::mem::take(&mut line));
         }
         if !line.is_empty() {
             line.push(' ');
         }
-        line.push_str(word);
+        line.push_str(&piece);
     }
     lines.push(line);
     lines
+}
+
+fn belongs_together(piece: &str, next: &str) -> bool {
+    const UNITS: [&str; 7] = ["ns", "µs", "ms", "s", "min", "h", "d"];
+    let unit = next.trim_end_matches([',', '.', ';', ':', ')']);
+    let after_number = piece.ends_with(|last: char| last.is_ascii_digit());
+    (after_number && UNITS.contains(&unit)) || piece.ends_with("frame")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_break_between_words_and_never_before_a_unit() {
+        let text = "came 1.4 s after the window of 5 s: see (frame 8)";
+        let expected = ["came", "1.4 s", "after the", "window of", "5 s: see", "(frame 8)"];
+        assert_eq!(wrap(text, 9), expected);
+        assert_eq!(wrap("", 9), [""]);
+        assert_eq!(wrap("unbreakable", 3), ["unbreakable"]);
+    }
 }

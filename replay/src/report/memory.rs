@@ -95,7 +95,7 @@ impl Attempt {
                     return;
                 }
                 Row::Again(_) | Row::Strays(_) => {}
-                Row::Knock(_) | Row::Broke(_) => break,
+                Row::Knock(_) | Row::Broke(_) | Row::Restarts(_) => break,
             }
         }
         self.push_note(Row::Again(again));
@@ -117,7 +117,7 @@ impl Attempt {
                     return;
                 }
                 Row::Again(_) => {}
-                Row::Knock(_) | Row::Broke(_) => break,
+                Row::Knock(_) | Row::Broke(_) | Row::Restarts(_) => break,
             }
         }
         self.push_note(Row::Strays(Strays { packets: 1, ports: vec![port], more: false }));

@@ -21,7 +21,7 @@ use knock_engine::time::Timestamp;
 use self::queue::Queue;
 use super::advice::{self, Port};
 use super::block::{Block, BlockId, Hit, Lone, LoneEnd, Mood, Note, Printer, Row};
-use super::format::{Counted, Span, Times};
+use super::format::{Counted, Span};
 use super::memory::{Again, Attempt, Bounded, EndCause, Ended, Place};
 use super::style::Palette;
 use super::summary;
@@ -150,7 +150,7 @@ impl<W: Write> Text<W> {
                 self.nothing_runs(event, place);
             }
             (EventKind::Close, _, _) => self.close(event),
-            (EventKind::Lockout, _, _) => self.lockout(event),
+            (EventKind::Lockout, _, _) => self.lockout(event, place),
             (
                 EventKind::Stage
                 | EventKind::Duplicate
@@ -174,9 +174,7 @@ impl<W: Write> Text<W> {
             let attempt = Attempt { rows: vec![Row::Knock(hit)], restarts: restarts + 1 };
             self.attempts.insert(place, attempt);
         } else if hit.stage == 1 {
-            if let Some(ended) = self.ended.get_mut(&place.0) {
-                ended.retain(|ended| ended.door != place.1);
-            }
+            self.forget_ended(place);
             self.attempts.insert(place, Attempt { rows: vec![Row::Knock(hit)], restarts: 0 });
         } else if let Some(attempt) = self.attempts.get_mut(&place) {
             attempt.rows.push(Row::Knock(hit));
@@ -208,8 +206,7 @@ impl<W: Write> Text<W> {
         block.door = Some(event.door.name.clone());
         block.rows = attempt.rows;
         if attempt.restarts > 0 {
-            let times = Times(attempt.restarts);
-            block.notes.push(Note::Text(format!("the source began anew {times} before that")));
+            block.rows.insert(0, Row::Restarts(attempt.restarts));
         }
         block
     }
@@ -338,7 +335,9 @@ impl<W: Write> Text<W> {
         self.queue.push(block);
     }
 
-    fn lockout(&mut self, event: &DoorEvent) {
+    fn lockout(&mut self, event: &DoorEvent, place: Place) {
+        // From here on no knock comes late: they are all ignored.
+        self.forget_ended(place);
         let Some(limit) = event.door.failure_limit else { return };
         let failures = Counted(u64::from(limit.max_failures), "failed attempt");
         let verdict = format!("locked out for {} after {failures}", Span(limit.lockout));
@@ -382,12 +381,22 @@ impl<W: Write> Text<W> {
         self.ended.insert(place.0, vec![ended]);
     }
 
+    fn forget_ended(&mut self, (source, door): Place) {
+        if let Some(list) = self.ended.get_mut(&source) {
+            list.retain(|ended| ended.door != door);
+        }
+    }
+
     /// Looks whether this is the knock that an ended attempt of its source lacked.
     fn explain_ended(&mut self, packet: &Packet, at: Timestamp, origin: Origin) {
         let Some(list) = self.ended.get_mut(&packet.source) else { return };
         let (doors, local) = (&self.doors, &self.local);
         let found = list.iter().position(|ended| {
-            at.saturating_duration_since(ended.at) <= Self::LATEST
+            let latest = match ended.cause {
+                EndCause::TimedOut => Self::LATEST,
+                EndCause::Overtaken { .. } => Self::OVERTAKEN_WAIT,
+            };
+            at.saturating_duration_since(ended.at) <= latest
                 && doors.all().get(ended.door).is_some_and(|door| {
                     is_knock(door, ended.expected, packet) && sees(door, local, packet)
                 })
