@@ -70,6 +70,7 @@ pub(super) enum LoneEnd {
 /// What a block's verdict means to the reader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Mood {
+    Plain,
     Good,
     Bad,
     Notable,
@@ -211,6 +212,7 @@ impl Printer {
             used += part.chars().count() + 2;
         }
         let style = match block.mood {
+            Mood::Plain => Style::new(),
             Mood::Good => self.palette.good,
             Mood::Bad => self.palette.bad,
             Mood::Notable => self.palette.notable,

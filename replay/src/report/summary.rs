@@ -10,9 +10,11 @@ use knock_engine::wire::Undecoded;
 
 use super::escape::Escaped;
 use super::format::{Bytes, Clock, Count, Counted, Span, Times};
+use super::original::{Cause, Close, OriginalReport};
 use super::style::Palette;
 use super::totals::{DoorTotals, LocalOrigin, Totals};
 use super::{Origin, Report};
+use crate::knockd08::Decision;
 
 /// The report that tells the totals only.
 #[derive(Debug)]
@@ -52,6 +54,24 @@ impl<W: Write> Report for Summary<W> {
         }
         self.out.write_all(text.as_bytes())?;
         self.out.flush()
+    }
+}
+
+impl<W: Write> OriginalReport for Summary<W> {
+    fn decision(&mut self, _decision: &Decision, _cause: &Cause) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn close(&mut self, _close: &Close) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+
+    fn finish(&mut self, totals: &Totals) -> io::Result<()> {
+        Report::finish(self, totals)
     }
 }
 
@@ -102,7 +122,7 @@ fn append_table(totals: &Totals, palette: &Palette, text: &mut String) {
 }
 
 fn is_touched(door: &DoorTotals) -> bool {
-    door.attempts + door.duplicates + door.closes > 0
+    door.attempts + door.duplicates + door.closes > 0 || !door.lost.is_empty()
 }
 
 /// Appends what the table has no column for, where there was any.
@@ -121,7 +141,8 @@ fn append_details(door: &DoorTotals, text: &mut String) {
         (door.repeats, "repeats of the last knock ignored"),
         (door.strays, "packets to other ports during attempts"),
     ];
-    let told: Vec<_> = told.into_iter().filter(|(number, _)| *number > 0).collect();
+    let lost = door.lost.iter().map(|(reason, number)| (*number, lost_text(reason)));
+    let told: Vec<_> = told.into_iter().filter(|(number, _)| *number > 0).chain(lost).collect();
     if told.is_empty() && !door.disabled {
         return;
     }
@@ -133,6 +154,26 @@ fn append_details(door: &DoorTotals, text: &mut String) {
     }
     if door.disabled {
         text.push_str("  no one-time sequence left: disabled\n");
+    }
+}
+
+/// Tells in a few words how knockd 0.8 lost a knock or an attempt.
+fn lost_text(reason: &'static str) -> &'static str {
+    match reason {
+        "forgotten" => "lost: forgotten with the oldest attempt",
+        "expired" => "lost: out of time",
+        "whole_seconds" => "lost: out of time only in whole seconds",
+        "wrong_packet" => "lost: another packet came first",
+        "repeated" => "lost: a knock came twice",
+        "failed_another" => "lost: the first knock made another attempt fail",
+        "blocked" => "lost: the source was at another door",
+        "sequence_shrank" => "lost: the next one-time sequence is shorter",
+        "stale_filter" => "lost: the filter has an old one-time sequence",
+        "vlan_tag" => "lost: VLAN tag",
+        "ipv6_extension" => "lost: IPv6 extension header",
+        "ipv6_on_this_link" => "lost: IPv6 on this link layer",
+        "unfinished" => "unfinished when the capture ended",
+        other => other,
     }
 }
 

@@ -107,7 +107,7 @@ impl Scene {
     fn play(&self, report: &mut dyn Report) {
         let config = self.config();
         let doors = Doors::new(&config.doors);
-        let mut totals = Totals::new("sesame", LocalOrigin::Assumed, &config.doors);
+        let mut totals = Totals::new("sesame", LocalOrigin::Assumed, doors.names());
         let mut engine = Engine::new(config, LocalAddresses::Unknown, HashKey::default());
         let drain = |engine: &mut Engine, report: &mut dyn Report, totals: &mut Totals, origin| {
             while let Some(output) = engine.poll_output() {
