@@ -89,21 +89,23 @@ pub(super) fn append(totals: &Totals, palette: &Palette, text: &mut String) {
 }
 
 fn append_table(totals: &Totals, palette: &Palette, text: &mut String) {
-    const TITLES: [&str; 5] = ["attempts", "opened", "timed out", "failed", "closed"];
+    // The original doesn't fail attempts, it loses them.
+    let failed = if totals.decided_as == "sesame" { "failed" } else { "lost" };
+    let titles = ["attempts", "opened", "timed out", failed, "closed"];
     let lists_all = totals.doors.len() <= MAX_IDLE_LISTED;
     let listed = || totals.doors.iter().filter(|door| lists_all || is_touched(door));
     let name = |door: &DoorTotals| Escaped(&door.door).to_string();
     let width = listed().map(|door| name(door).chars().count()).max().unwrap_or(0).max(4);
     let faint = palette.faint;
     let _ = write!(text, "{faint}{:width$}", "door");
-    for title in TITLES {
+    for title in titles {
         let _ = write!(text, "  {title:>9}");
     }
     let _ = writeln!(text, "{faint:#}");
     for door in listed() {
         let strong = palette.strong;
         let _ = write!(text, "{strong}{:width$}{strong:#}", name(door));
-        let numbers = [door.attempts, door.opens, door.timeouts, door.resets.sum(), door.closes];
+        let numbers = [door.attempts, door.opens, door.timeouts, door.failures(), door.closes];
         for (index, number) in numbers.into_iter().enumerate() {
             let style = match (index, number) {
                 (_, 0) => palette.faint,

@@ -214,6 +214,12 @@ impl DoorTotals {
         Self { door: door.to_owned(), ..Self::default() }
     }
 
+    /// Returns how many attempts were broken, or, of the original, how much was lost.
+    #[must_use]
+    pub fn failures(&self) -> u64 {
+        self.resets.sum() + self.lost.values().sum::<u64>()
+    }
+
     fn count(&mut self, kind: EventKind, stage: u8) {
         let counter = match kind {
             EventKind::Stage if stage == 1 => &mut self.attempts,

@@ -349,6 +349,31 @@ fn two_traces_are_one_stream_and_name_their_frames() {
 }
 
 #[test]
+fn the_original_loses_a_repeated_knock_and_says_so_here() {
+    let folder = Folder::new("original");
+    folder.write("a.pcap", &pcap(1, &[7000, 7000, 8000, 9000, 7000, 8000, 9000, 22]));
+    let ran = folder.run("run -c knockd.conf --local 192.0.2.1 --as knockd-0.8 a.pcap");
+    insta::assert_snapshot!(ran.exits(0).stdout());
+    let ran = folder.run("run -c knockd.conf --as knockd-0.8 --format jsonl a.pcap");
+    insta::assert_snapshot!("the_original_in_lines", ran.exits(0).stdout());
+    let ran = folder.run("run -c knockd.conf --as knockd-0.8 --format summary a.pcap");
+    ran.exits(0).says("lost: a knock came twice");
+}
+
+#[test]
+fn what_the_original_refuses_is_refused_in_its_name() {
+    let folder = Folder::new("original_refuses");
+    folder.write("flags.conf", b"[ssh]\nsequence = 7000\ntcpflags = syn, ack\n");
+    folder.write("a.pcap", &pcap(1, &[7000]));
+    folder.write("sll2.pcap", &pcap(276, &[7000]));
+    folder.run("run -c flags.conf a.pcap").exits(0);
+    let ran = folder.run("run -c flags.conf --as knockd-0.8 a.pcap");
+    ran.exits(2).says("flags.conf: knockd 0.8 refuses this config: line 3");
+    let ran = folder.run("run -c knockd.conf --as knockd-0.8 sll2.pcap");
+    ran.exits(2).says("sll2.pcap: frame 1: knockd 0.8 refuses link type 276");
+}
+
+#[test]
 fn one_time_files_are_read_and_never_changed() {
     let folder = Folder::new("one_time");
     folder.write("once.conf", b"[once]\none_time_sequences = once.txt\nstart_command = x\n");

@@ -357,8 +357,8 @@ fn documented_fields() -> BTreeSet<&'static str> {
 }
 
 fn collect_fields(value: &serde_json::Value, path: &str, fields: &mut BTreeSet<String>) {
-    // The causes of `skipped` are values that happen to be keys.
-    if let Some(object) = value.as_object().filter(|_| path != "skipped") {
+    // The causes of `skipped` and `lost` are values that happen to be keys.
+    if let Some(object) = value.as_object().filter(|_| path != "skipped" && path != "lost") {
         for (key, value) in object {
             fields.insert(key.clone());
             collect_fields(value, key, fields);
