@@ -18,6 +18,7 @@ use self::original::OriginalSession;
 use self::progress::Progress;
 use crate::cli::{ColorWhen, DecideAs, Format, RunArgs};
 use crate::notice;
+use crate::report::format::Counted;
 use crate::report::style::Palette;
 use crate::report::{
     Damage, Doors, Jsonl, LocalOrigin, OriginalReport, OriginalText, Pace, Report, Summary, Text,
@@ -225,8 +226,9 @@ fn quoted(path: &Path) -> String {
 /// Puts the damage at which reading ended into the totals.
 fn note_damage(error: &anyhow::Error, totals: &mut Totals) {
     if let Some(TraceError::Damaged { trace, position, cause }) = error.downcast_ref() {
+        let given = if trace == "standard input" { "-" } else { trace };
         totals.damage.push(Damage {
-            trace: trace.clone(),
+            trace: given.to_owned(),
             offset: position.byte,
             bytes: None,
             cause: cause.to_string(),
@@ -240,7 +242,7 @@ fn note_endings(paths: &[PathBuf], traces: &Traces<File>, totals: &mut Totals) {
         let name = reader.name();
         if let Some(Ending::Truncated { offset, missing }) = reader.ending() {
             totals.truncated = true;
-            let missing = missing.map(|bytes| format!(", {bytes} bytes are missing"));
+            let missing = missing.map(|bytes| format!(", {} missing", Counted(bytes, "byte")));
             let missing = missing.unwrap_or_default();
             notice::warning(&format_args!(
                 "{name}: cut off in the record at byte {offset}{missing}; all before it was read"
@@ -254,8 +256,10 @@ fn note_endings(paths: &[PathBuf], traces: &Traces<File>, totals: &mut Totals) {
                 cause: skipped.cause.to_string(),
             });
             notice::warning(&format_args!(
-                "{name}: damaged at {}: {}; {} bytes skipped",
-                skipped.position, skipped.cause, skipped.bytes
+                "{name}: damaged at {}: {}; {} skipped",
+                skipped.position,
+                skipped.cause,
+                Counted(skipped.bytes, "byte")
             ));
         }
         let unlisted = reader.skipped().count() - reader.skipped().stretches().len() as u64;

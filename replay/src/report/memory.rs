@@ -4,11 +4,9 @@ use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
 use std::net::IpAddr;
 
-use knock_engine::config::Knock;
 use knock_engine::packet::Protocol;
-use knock_engine::time::Timestamp;
 
-use super::block::{BlockId, Row};
+use super::block::Row;
 
 /// A map that holds at most so many entries: the oldest makes room for a new one.
 ///
@@ -156,28 +154,6 @@ pub(super) struct Strays {
     pub(super) ports: Vec<(Protocol, u16)>,
     /// Whether there were more distinct ports.
     pub(super) more: bool,
-}
-
-/// An attempt that ended without opening, for as long as the knock that it lacked may still come.
-#[derive(Clone, Debug)]
-pub(super) struct Ended {
-    pub(super) door: usize,
-    /// The knock that was to come next, and its number counted from 1.
-    pub(super) expected: Knock,
-    pub(super) number: u8,
-    /// When the attempt ended.
-    pub(super) at: Timestamp,
-    pub(super) cause: EndCause,
-    pub(super) block: BlockId,
-}
-
-#[derive(Clone, Copy, Debug)]
-pub(super) enum EndCause {
-    TimedOut,
-    /// Another knock came first.
-    Overtaken {
-        by: (Protocol, u16),
-    },
 }
 
 #[cfg(test)]
