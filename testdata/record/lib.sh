@@ -7,6 +7,8 @@ WORK=
 PREFIX="knock$$"
 SERVER="$PREFIX-server"
 CLIENT="$PREFIX-client"
+# Whom the server pings to see whether its capture has begun.
+PEER=198.51.100.7
 CAPTURE=
 CAPTURE_FILE=
 BACKGROUND=()
@@ -52,8 +54,8 @@ finish() {
 drop_namespaces() {
     stop_background
     local namespace
-    for namespace in $(ip netns list | awk -v prefix="$PREFIX-" 'index($1, prefix) == 1 { print $1 }'); do
-        ip netns del "$namespace"
+    for namespace in $(ip netns list | cut -d ' ' -f 1); do
+        [[ $namespace != "$PREFIX"-* ]] || ip netns del "$namespace"
     done
 }
 
@@ -129,25 +131,35 @@ add_ipv6() {
     wait_for "IPv6" client ping -q -c 1 2001:db8::1
 }
 
-# Asks tcpdump for its counts and tells whether it has written all that the kernel gave it.
+# Asks tcpdump for its counts, and prints the last answer: "CAPTURED RECEIVED".
 #
-# The answer may be that to an earlier question: nothing more is sent by then, so it holds still.
-has_captured_all() {
+# The answer may be that to an earlier question.
+capture_counts() {
     kill -USR1 "$CAPTURE"
-    tail -n 1 "$WORK/tcpdump.err" | awk '
-        /packets captured/ {
-            gsub(",", "")
-            for (i = 2; i < NF; i++) {
-                if ($(i + 1) == "captured") captured = $(i - 1)
-                if ($(i + 1) == "received") received = $(i - 1)
-            }
-            exit !(captured == received && received > 0)
-        }
-        { exit 1 }'
+    awk '/ packets captured/ { counts = $2 " " $5 } END { print counts ? counts : "0 0" }' \
+        "$WORK/tcpdump.err"
 }
 
-# Starts tcpdump on the server and waits until it listens: capture_start FILE [OPTION...]
+# Tells whether tcpdump has written anything, after a ping that gives it something to write.
+has_captured_a_ping() {
+    local captured received
+    server ping -q -c 1 -W 1 "$PEER" && read -r captured received < <(capture_counts) &&
+        [ "$captured" -gt 0 ]
+}
+
+# Tells whether tcpdump has written all that the kernel gave it. Nothing more is sent by then, so
+# an answer to an earlier question can only be behind.
+has_captured_all() {
+    local captured received
+    read -r captured received < <(capture_counts) && [ "$captured" -gt 0 ] &&
+        [ "$captured" -eq "$received" ]
+}
+
+# Starts tcpdump on the server and waits until it captures: capture_start FILE [OPTION...]
 # Without an option that says so, it listens on eth0.
+#
+# It says that it listens a little before it does, so the server pings its peer until one ping is
+# in the file. Every recording begins with that.
 capture_start() {
     local file=$1
     shift
@@ -155,11 +167,12 @@ capture_start() {
     CAPTURE_FILE=$WORK/$(basename "$file")
     # -Z root: the file lies in a folder of root's. -U: a packet is in the file at once.
     # -B: 64 MiB, for with --immediate-mode the default buffer holds only a few packets.
-    ip netns exec "$SERVER" tcpdump -n -U -Z root -B 65536 --immediate-mode -w "$CAPTURE_FILE" "$@" \
-        2>"$WORK/tcpdump.err" &
+    ip netns exec "$SERVER" tcpdump -n -U -Z root -B 65536 --immediate-mode \
+        -w "$CAPTURE_FILE" "$@" 2>"$WORK/tcpdump.err" &
     CAPTURE=$!
     BACKGROUND+=("$CAPTURE")
     wait_for "tcpdump to listen" grep -q "listening on" "$WORK/tcpdump.err"
+    wait_for "tcpdump to capture" has_captured_a_ping
 }
 
 # Ends the capture when everything is in it, and puts the file in its place.

@@ -125,7 +125,8 @@ def undecodable():
     script.add(milliseconds(60), ip(source, server, 1, b"\x08\0\xf7\xff\0\0\0\0"))
     script.add(milliseconds(70), ip(source, server, TCP, b"\x9c\x41\x1f"))
     script.add(milliseconds(80), ip(source, server, 47, b"\0\0\x08\0"))
-    script.frames.append((START + milliseconds(90), SERVER_MAC + CLIENT_MAC + b"\x88\xcc" + b"\0" * 46))
+    lldp = SERVER_MAC + CLIENT_MAC + b"\x88\xcc" + b"\0" * 46
+    script.frames.append((START + milliseconds(90), lldp))
     script.syn(milliseconds(200), CLIENT, SERVER, 8000)
     script.syn(milliseconds(400), CLIENT, SERVER, 9000)
     return pcap(script.frames)
@@ -169,7 +170,7 @@ def crowded():
 
 
 def prefixes():
-    """Four doors that begin alike (2001, 2002, 2003, then 2011 to 2014): the last one is knocked."""
+    """Four doors that begin alike (2001, 2002, 2003, then 2011 to 2014): the last is knocked."""
     script = Script(START)
     script.knock(0, CLIENT, SERVER, (2001, 2002, 2003, 2014))
     return pcap(script.frames)

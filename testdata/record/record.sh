@@ -26,7 +26,6 @@ record_opencloseSSH() {
     wait_for "knockd to listen" grep -q "listening on eth0" "$WORK/knockd.out"
     serve_ssh
     capture_start opencloseSSH.pcap
-    client ping -q -c 1 192.0.2.1 >/dev/null
     try_ssh no
     client knock -d 300 192.0.2.1 2222:udp 3333:tcp 4444:udp
     wait_for "knockd to open" server iptables -C INPUT -s 198.51.100.7 -p tcp --dport 22 -j ACCEPT
@@ -145,7 +144,7 @@ record_nat() {
     ip -n "$second" route add default via 198.51.100.129
     in_namespace "$router" sysctl -qw net.ipv4.ip_forward=1
     in_namespace "$router" iptables -t nat -A POSTROUTING -o eth0 -j MASQUERADE
-    capture_start nat.pcap
+    PEER=203.0.113.5 capture_start nat.pcap
     ip netns exec "$first" knock -d 400 192.0.2.1 7000 8000 9000 &
     local knocking=$!
     sleep 0.2

@@ -2,6 +2,11 @@
 //!
 //! [`parse`] reads everything that knockd 0.8 accepts on purpose, and this project's own keys.
 //! It never stops at the first problem: every problem in the file becomes a [`Diagnostic`].
+//!
+//! A later line of a key replaces an earlier one, as in knockd; only lines of `tcpflags`, `allow`,
+//! `deny` and `ignore_ports` add up. Spans of time are whole seconds, or a number with `ms`, `s`,
+//! `m` or `h` right behind it. `grant = /24` sets the length for IPv4 and leaves IPv6 sources
+//! their address; `grant = /24, /56` sets both; the slashes may be left out.
 
 mod diagnostic;
 mod door;

@@ -10,6 +10,7 @@
 //! next header begins are checked.
 
 mod link;
+mod parties;
 mod segment;
 mod undecoded;
 
@@ -17,6 +18,7 @@ use etherparse::err::{ipv4, ipv6};
 use etherparse::{EtherType, IpNumber, Ipv4HeaderSlice, Ipv6Header, Ipv6HeaderSlice};
 
 pub use link::{LinkType, UnsupportedLinkType};
+pub use parties::{Parties, parties};
 pub use segment::Segment;
 pub use undecoded::Undecoded;
 
@@ -38,6 +40,21 @@ const MIN_TCP_DATA_OFFSET: u8 = 5;
 /// Why it is no packet to the engine.
 #[inline]
 pub fn decode(link: LinkType, captured: &[u8]) -> Result<Segment<'_>, Undecoded> {
+    match datagram(link, captured)? {
+        Datagram::V4(payload) => ipv4(payload),
+        Datagram::V6(payload) => ipv6(payload),
+    }
+}
+
+/// The bytes of a frame from its IP header on.
+enum Datagram<'a> {
+    V4(&'a [u8]),
+    V6(&'a [u8]),
+}
+
+/// Steps over the link-layer header and VLAN tags.
+#[inline]
+fn datagram(link: LinkType, captured: &[u8]) -> Result<Datagram<'_>, Undecoded> {
     match link {
         LinkType::Ethernet => {
             let (header, payload) = take::<14>(captured, Undecoded::ShortLinkHeader)?;
@@ -52,8 +69,8 @@ pub fn decode(link: LinkType, captured: &[u8]) -> Result<Segment<'_>, Undecoded>
             by_ether_type(ether_type(header[0], header[1]), payload)
         }
         LinkType::Raw => by_version(captured),
-        LinkType::Ipv4 => ipv4(captured),
-        LinkType::Ipv6 => ipv6(captured),
+        LinkType::Ipv4 => Ok(Datagram::V4(captured)),
+        LinkType::Ipv6 => Ok(Datagram::V6(captured)),
         LinkType::Null => {
             let (family, payload) = take(captured, Undecoded::ShortLinkHeader)?;
             // A family is a small number, so the byte order of the capturing host shows in which
@@ -70,12 +87,12 @@ pub fn decode(link: LinkType, captured: &[u8]) -> Result<Segment<'_>, Undecoded>
 
 /// Steps over VLAN tags to the IP header that the EtherType announces.
 #[inline]
-fn by_ether_type(mut announced: EtherType, mut payload: &[u8]) -> Result<Segment<'_>, Undecoded> {
+fn by_ether_type(mut announced: EtherType, mut payload: &[u8]) -> Result<Datagram<'_>, Undecoded> {
     let mut tags = 0;
     loop {
         match announced {
-            EtherType::IPV4 => return ipv4(payload),
-            EtherType::IPV6 => return ipv6(payload),
+            EtherType::IPV4 => return Ok(Datagram::V4(payload)),
+            EtherType::IPV6 => return Ok(Datagram::V6(payload)),
             EtherType::VLAN_TAGGED_FRAME
             | EtherType::PROVIDER_BRIDGING
             | EtherType::VLAN_DOUBLE_TAGGED_FRAME => {
@@ -94,20 +111,20 @@ fn by_ether_type(mut announced: EtherType, mut payload: &[u8]) -> Result<Segment
 }
 
 /// Decodes the payload of a loopback frame by its address family.
-fn by_family(family: u32, payload: &[u8]) -> Result<Segment<'_>, Undecoded> {
+fn by_family(family: u32, payload: &[u8]) -> Result<Datagram<'_>, Undecoded> {
     match family {
-        2 => ipv4(payload),
+        2 => Ok(Datagram::V4(payload)),
         // AF_INET6 of Linux; of NetBSD and OpenBSD; of FreeBSD; of macOS.
-        10 | 24 | 28 | 30 => ipv6(payload),
+        10 | 24 | 28 | 30 => Ok(Datagram::V6(payload)),
         _ => Err(Undecoded::NotIp),
     }
 }
 
 /// Decodes an IP packet of the version that its header has.
-fn by_version(captured: &[u8]) -> Result<Segment<'_>, Undecoded> {
+fn by_version(captured: &[u8]) -> Result<Datagram<'_>, Undecoded> {
     match captured.first().map(|first| first >> 4) {
-        Some(4) => ipv4(captured),
-        Some(6) => ipv6(captured),
+        Some(4) => Ok(Datagram::V4(captured)),
+        Some(6) => Ok(Datagram::V6(captured)),
         Some(_) => Err(Undecoded::BadIpVersion),
         None => Err(Undecoded::ShortIpHeader),
     }

@@ -1,4 +1,4 @@
-//! The tests of `knock-replay` as a library and as a program.
+//! The tests of `knock-replay`, as a library and as a program, in one binary: it links once.
 
 mod cli;
 mod diagnostics;

@@ -23,14 +23,19 @@ pub(super) fn suggest(
     let written = written.to_lower_case();
     let mut best = (SIMILAR, None);
     for word in words {
-        let slips = strsim::osa_distance(&written, word);
-        let floor = if slips == 1 { ONE_SLIP } else { 0.0 };
+        let floor = if has_one_slip(&written, word) { ONE_SLIP } else { 0.0 };
         let similarity = strsim::jaro_winkler(&written, word).max(floor);
         if similarity > best.0 {
             best = (similarity, Some(word));
         }
     }
     best.1
+}
+
+/// Tells whether one letter too many, too few, wrong, or swapped with its neighbour makes the one
+/// word of the other.
+fn has_one_slip(written: &str, word: &str) -> bool {
+    written.len().abs_diff(word.len()) <= 1 && strsim::osa_distance(written, word) == 1
 }
 
 #[cfg(test)]
