@@ -52,6 +52,10 @@ impl fmt::Display for Compression {
     }
 }
 
+/// The most that is decompressed at once: of the piece in which a decompressor finds damage it
+/// gives nothing, so pieces are small.
+const PIECE: usize = 16 << 10;
+
 /// Why no more bytes come, other than that all have come.
 #[derive(Debug)]
 pub(super) enum Fault {
@@ -101,11 +105,12 @@ impl<R: Read> Input<R> {
 
     /// Reads what is there, at least one byte unless the trace has ended.
     pub(super) fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Fault> {
+        let room = buffer.len().min(PIECE);
         let result = match self {
             Self::Plain(feed) => return feed.read(buffer).map_err(Fault::Io),
-            Self::Gzip(decoder) => decoder.read(buffer),
-            Self::Zstd(decoder) => decoder.read(buffer),
-            Self::Lz4(decoder) => decoder.read(buffer),
+            Self::Gzip(decoder) => decoder.read(&mut buffer[..room]),
+            Self::Zstd(decoder) => decoder.read(&mut buffer[..room]),
+            Self::Lz4(decoder) => decoder.read(&mut buffer[..room]),
         };
         result.map_err(|error| {
             if self.feed().has_failed() {

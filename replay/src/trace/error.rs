@@ -18,6 +18,9 @@ pub enum TraceError {
         /// What the operating system says.
         source: io::Error,
     },
+    /// Standard input is named as two traces, of which each would take bytes from the other.
+    #[error("standard input (-) is named twice; it can be one trace only")]
+    StandardInputTwice,
     /// The path names a directory.
     #[error("{trace}: is a directory; name the captures in it")]
     Directory {

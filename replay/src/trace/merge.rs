@@ -11,7 +11,7 @@ use knock_engine::time::Timestamp;
 
 use super::error::TraceError;
 use super::reader::{BUFFER, TraceReader};
-use super::{Frame, OnDamage};
+use super::{Frame, OnDamage, open};
 
 /// What the buffers of many traces take together, in bytes; at least [`SMALLEST_BUFFER`] each.
 const ALL_BUFFERS: usize = 4 << 20;
@@ -42,8 +42,12 @@ impl Traces<File> {
     ///
     /// # Errors
     ///
-    /// As [`TraceReader::open`], for the first path that fails.
+    /// As [`TraceReader::open`], for the first path that fails; or `-` is named twice.
     pub fn open<P: AsRef<Path>>(paths: &[P], on_damage: OnDamage) -> Result<Self, TraceError> {
+        if paths.iter().filter(|path| path.as_ref().as_os_str() == open::STANDARD_INPUT).count() > 1
+        {
+            return Err(TraceError::StandardInputTwice);
+        }
         let capacity = (ALL_BUFFERS / paths.len().max(1)).clamp(SMALLEST_BUFFER, BUFFER);
         let open = |(index, path): (usize, &P)| {
             TraceReader::open_as(path.as_ref(), on_damage, index, capacity)
@@ -96,6 +100,14 @@ impl<R: Read> Traces<R> {
     #[must_use]
     pub fn readers(&self) -> &[TraceReader<R>] {
         &self.readers
+    }
+
+    /// Returns how many bytes of the files were read, and how many they have where that is known
+    /// of all of them.
+    #[must_use]
+    pub fn progress(&self) -> (u64, Option<u64>) {
+        let each = || self.readers.iter().map(TraceReader::progress);
+        (each().map(|(read, _)| read).sum(), each().map(|(_, all)| all).sum())
     }
 
     /// Returns the addresses of the capturing interfaces, as far as the traces have told so far.

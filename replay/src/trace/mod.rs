@@ -24,8 +24,10 @@
 //!
 //! What is forgiven: a packet that was captured longer than the snap length or than its original
 //! length, microseconds beyond a second, a snap length of 0, interface descriptions that break
-//! the rules in what does not matter here. What is not: see [`Damage`]. A trace that merely ends
-//! too early is no error, see [`Ending`].
+//! the rules in what does not matter here. (A pcap record whose header contradicts itself is
+//! handed out only once the header behind it is there, because damage makes such records too.)
+//! What is not forgiven: see [`Damage`]. A trace that merely ends too early is no error, see
+//! [`Ending`].
 //!
 //! The crate `pcap-file` is named in `pcap` and `pcapng` only. It splits bytes into records and
 //! blocks; the fields within are read here, because its typed layer refuses whole sections over
@@ -40,13 +42,15 @@ mod open;
 mod pcap;
 mod pcapng;
 mod reader;
+mod skips;
 mod step;
 mod window;
 
 pub use compression::Compression;
 pub use error::{Damage, Layer, Position, Skipped, TraceError};
 pub use merge::Traces;
-pub use reader::{SkipLog, TraceReader};
+pub use reader::TraceReader;
+pub use skips::SkipLog;
 
 use knock_engine::time::Timestamp;
 

@@ -9,6 +9,8 @@ use std::path::Path;
 use super::error::TraceError;
 use super::pcap;
 
+/// The path that stands for standard input.
+pub(super) const STANDARD_INPUT: &str = "-";
 /// How many first bytes a message shows.
 pub(super) const SHOWN: usize = 8;
 
@@ -23,7 +25,7 @@ pub(super) struct Opened {
 
 /// Opens a file, or standard input for `-`.
 pub(super) fn open(path: &Path) -> Result<Opened, TraceError> {
-    let stdin = path.as_os_str() == "-";
+    let stdin = path.as_os_str() == STANDARD_INPUT;
     let name = if stdin { "standard input".to_owned() } else { printable(&path.to_string_lossy()) };
     let file = if stdin { standard_input() } else { File::open(path) };
     match file.and_then(|file| Ok((file.metadata()?, file))) {

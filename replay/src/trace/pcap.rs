@@ -192,9 +192,9 @@ impl Pcap {
 
     /// Judges an odd record; returns what to do instead of delivering it.
     ///
-    /// Some programs write such records on purpose, and damage makes them too. A program writes
-    /// all its records alike. So a record is believed if one that is no odder stands where it
-    /// ends, and if there are no good records within what its length claims.
+    /// Some programs write such records on purpose, and damage makes them too. A record is
+    /// believed if what can be another stands where it ends, and if there are no good records
+    /// within what its length claims.
     #[cold]
     fn judge_odd(&self, header: Header, size: usize, view: View<'_>) -> Option<Step> {
         let damaged = |cause| Some(Step::Damaged { cause, size: None });
@@ -215,11 +215,20 @@ impl Pcap {
             return (!view.ended).then_some(Step::More { need: size + RECORD_HEADER });
         }
         let next = self.header(view.bytes, size);
-        let possible = next.captured <= self.limit && !is_zero(next);
-        if possible && self.oddities(next).are_among(odd) {
-            return None;
-        }
-        damaged(Damage::Contradiction)
+        if self.is_possible(next, odd) { None } else { damaged(Damage::Contradiction) }
+    }
+
+    /// Tells whether this can be the header of the record behind one with these oddities.
+    ///
+    /// A program writes all its records alike, so one that is odd in every way behind one that is
+    /// not is none: four bytes in front of a record, its seconds look like an odd fraction and its
+    /// fraction like an odd length.
+    fn is_possible(&self, header: Header, before: Oddities) -> bool {
+        let odd = self.oddities(header);
+        header.captured <= self.limit
+            && header.original <= LARGEST_ORIGINAL
+            && (header.captured > 0 || header.original > 0)
+            && (!odd.length || !odd.fraction || (before.length && before.fraction))
     }
 
     /// Tells whether three records in a row lie within these bytes.
@@ -252,11 +261,6 @@ impl Oddities {
     #[inline]
     fn any(self) -> bool {
         self.length | self.empty | self.fraction
-    }
-
-    /// Tells whether each of them is among those of `other`; an empty frame never counts.
-    fn are_among(self, other: Self) -> bool {
-        (other.length || !self.length) && (other.fraction || !self.fraction)
     }
 }
 

@@ -9,10 +9,11 @@ use std::path::Path;
 use knock_engine::time::Timestamp;
 
 use super::compression::{Compression, Fault, Input};
-use super::error::{Damage, Layer, Position, Skipped, TraceError};
+use super::error::{Damage, Layer, Position, TraceError};
 use super::feed::{Feed, MAGIC_BYTES};
 use super::pcap::{self, Pcap};
 use super::pcapng::{self, PcapNg};
+use super::skips::SkipLog;
 use super::step::{Anchor, Record, Step, View};
 use super::window::Window;
 use super::{Ending, Format, Frame, OnDamage, open};
@@ -406,54 +407,6 @@ impl Parser {
             Self::Pcap(parser) => parser.anchor(view, at),
             Self::PcapNg(parser) => parser.anchor(view, at),
             Self::None => Anchor::Bad,
-        }
-    }
-}
-
-/// The damaged stretches of a trace that were skipped.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct SkipLog {
-    kept: Vec<Skipped>,
-    count: u64,
-    bytes: u64,
-    /// The end of the last stretch, kept or not.
-    end: Option<Position>,
-}
-
-impl SkipLog {
-    /// How many stretches are kept; those beyond are only counted.
-    pub const LIMIT: usize = 1_000;
-
-    /// Returns the first [`Self::LIMIT`] stretches, in the order of the trace.
-    #[must_use]
-    pub fn stretches(&self) -> &[Skipped] {
-        &self.kept
-    }
-
-    /// Returns how many stretches there were. Stretches that touch count as one.
-    #[must_use]
-    pub fn count(&self) -> u64 {
-        self.count
-    }
-
-    /// Returns how many bytes were skipped in all.
-    #[must_use]
-    pub fn bytes(&self) -> u64 {
-        self.bytes
-    }
-
-    fn push(&mut self, position: Position, bytes: u64, cause: Damage) {
-        self.bytes += bytes;
-        let end = Position { byte: position.byte + bytes, ..position };
-        if self.end.replace(end) != Some(position) {
-            self.count += 1;
-            if self.kept.len() < Self::LIMIT {
-                self.kept.push(Skipped { position, bytes, cause });
-            }
-        } else if self.count == self.kept.len() as u64
-            && let Some(last) = self.kept.last_mut()
-        {
-            last.bytes += bytes;
         }
     }
 }

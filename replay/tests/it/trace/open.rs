@@ -138,9 +138,15 @@ fn files_are_read_and_their_progress_told() {
         count += 1;
     }
     assert_eq!(count, 3);
-    let reader = &traces.readers()[0];
-    assert_eq!(reader.name(), path.to_str().unwrap());
-    assert_eq!(reader.progress(), (bytes.len() as u64, Some(bytes.len() as u64)));
+    assert_eq!(traces.readers()[0].name(), path.to_str().unwrap());
+    assert_eq!(traces.progress(), (bytes.len() as u64, Some(bytes.len() as u64)));
+}
+
+#[test]
+fn standard_input_is_one_trace_only() {
+    let Err(error) = Traces::open(&["-", "-"], OnDamage::Stop) else { panic!("it is refused") };
+    let message = "standard input (-) is named twice; it can be one trace only";
+    assert_eq!(error.to_string(), message);
 }
 
 /// Fails after its bytes, as a disk does.

@@ -83,6 +83,21 @@ fn headers_that_contradict_themselves_are_delivered() {
 }
 
 #[test]
+fn all_the_odd_headers_in_one_trace_are_delivered() {
+    let long = [7; 100];
+    let trace = Pcap::with_header(Order::Big, MICROS, 50, 1)
+        .record([SECOND, 0, 100, 100], &long)
+        .record([SECOND, 1_500_000, 40, 40], &long[..40])
+        .record([SECOND, 0, 0, 60], b"")
+        .record([SECOND, 0, 100, 0], &long)
+        .record([SECOND, 0, 40, 39], &long[..40])
+        .frame(SECOND, 1, b"next")
+        .bytes;
+    check(&trace);
+    assert_eq!(sound(&trace).len(), 6);
+}
+
+#[test]
 fn a_frame_of_no_bytes_is_a_frame() {
     let trace = Pcap::new(Order::Big, MICROS).record([SECOND, 5, 0, 1_500], b"").bytes;
     check(&trace);
