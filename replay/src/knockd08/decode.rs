@@ -80,7 +80,7 @@ pub(super) struct Filtered {
     pub(super) destination: IpAddr,
     pub(super) protocol: Protocol,
     pub(super) port: u16,
-    /// `None` where the flags were not captured: asking for them ends the filter with a no (R13).
+    /// `None` where the flags were not captured (R13).
     pub(super) flags: Option<TcpFlags>,
 }
 

@@ -35,16 +35,9 @@ impl Filter {
 
     /// Tells whether the filter lets a packet through.
     pub(super) fn passes(&self, packet: &Filtered, host: &Host) -> bool {
-        for (family, terms) in self.families() {
-            for term in terms {
-                match term.judge(packet, family, host) {
-                    Verdict::No => {}
-                    Verdict::Yes => return true,
-                    Verdict::Reject => return false,
-                }
-            }
-        }
-        false
+        self.families()
+            .into_iter()
+            .any(|(family, terms)| terms.iter().any(|term| term.passes(packet, family, host)))
     }
 
     /// Tells whether the filter can never be true, which libpcap refuses (R7).
@@ -59,13 +52,6 @@ impl Filter {
     fn families(&self) -> [(Family, &[Term]); 2] {
         [(Family::Ipv4, &self.ipv4), (Family::Ipv6, &self.ipv6)]
     }
-}
-
-enum Verdict {
-    No,
-    Yes,
-    /// A byte was asked for that was not captured: the whole filter says no.
-    Reject,
 }
 
 /// What one door adds to the filter for one family.
@@ -91,7 +77,7 @@ impl Term {
         }
     }
 
-    fn judge(&self, packet: &Filtered, family: Family, host: &Host) -> Verdict {
+    fn passes(&self, packet: &Filtered, family: Family, host: &Host) -> bool {
         let here = match self.target {
             Some(target) => packet.destination == target.address,
             None => Family::of(packet.destination) == family && host.contains(packet.destination),
@@ -101,20 +87,15 @@ impl Term {
             Protocol::Udp => &self.udp,
         };
         if !here || !ports.contains(&packet.port) {
-            return Verdict::No;
+            return false;
         }
         if packet.protocol == Protocol::Udp || self.flags.is_empty() {
-            return Verdict::Yes;
+            return true;
         }
-        // The expression for flags reads one family only (R5).
-        if Family::of(packet.destination) != family {
-            return Verdict::No;
-        }
-        match packet.flags {
-            None => Verdict::Reject,
-            Some(flags) if self.flags.accepts(flags) => Verdict::Yes,
-            Some(_) => Verdict::No,
-        }
+        // The expression for flags reads one family only (R5). Where they were not captured it is
+        // false; libpcap leaves it out where another term is true anyway.
+        Family::of(packet.destination) == family
+            && packet.flags.is_some_and(|flags| self.flags.accepts(flags))
     }
 
     fn rejects_all(&self, family: Family, host: &Host) -> bool {

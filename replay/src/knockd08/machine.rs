@@ -54,6 +54,9 @@ struct Door {
     reference: DoorRef,
     /// The sequence in use; the config's own until a one-time sequence is used.
     sequence: Sequence,
+    /// The door's own reading of its one-time sequence file: doors with one file between them do
+    /// not see each other's marks, because each keeps its file in a buffer.
+    one_time: Vec<u8>,
     /// Whether a one-time sequence was used and the filter did not follow in full (R48).
     stale_filter: bool,
     disabled: bool,
@@ -131,16 +134,22 @@ impl Knockd08 {
         if filter.as_ref().is_some_and(|filter| filter.rejects_all(&host)) {
             return Err(FilterRejectsAll);
         }
+        let files = config.files;
+        let file_of = |door: &DoorConfig| {
+            let file = door.one_time.as_ref().and_then(|path| files.get(path));
+            file.cloned().unwrap_or_default()
+        };
         let doors = config.doors.into_iter().enumerate().map(|(index, config)| Door {
             reference: DoorRef { index, name: config.name.clone() },
             sequence: config.sequence.clone(),
+            one_time: file_of(&config),
             config,
             stale_filter: false,
             disabled: false,
         });
         Ok(Self {
             doors: doors.collect(),
-            files: config.files,
+            files,
             host,
             filter,
             attempts: Vec::new(),
@@ -363,13 +372,16 @@ impl Knockd08 {
     /// Crosses out a one-time sequence and takes the next (R44-R48).
     fn use_up(&mut self, door: usize, at: Timestamp) {
         let Self { doors, files, .. } = self;
-        let Door { config, reference, sequence, .. } = &mut doors[door];
-        let Some(file) = config.one_time.as_ref().and_then(|path| files.get_mut(path)) else {
-            return;
-        };
-        one_time::cross_out(file, sequence);
+        let Door { config, reference, sequence, one_time: own, .. } = &mut doors[door];
+        let Some(path) = &config.one_time else { return };
+        if let Some(mark) = one_time::mark_of(own, sequence) {
+            let shared = files.get_mut(path).and_then(|file| file.get_mut(mark));
+            for byte in own.get_mut(mark).into_iter().chain(shared) {
+                *byte = b'#';
+            }
+        }
         let reference = reference.clone();
-        let Some(next) = one_time::first_usable(file) else {
+        let Some(next) = one_time::first_usable(own) else {
             self.lose_door(door, reference, at);
             return;
         };

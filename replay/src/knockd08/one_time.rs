@@ -9,28 +9,24 @@ pub(super) fn first_usable(file: &[u8]) -> Option<Sequence> {
     usable_lines(file).find_map(|line| line.sequence)
 }
 
-/// Crosses out the line of a used sequence, with the two errors of the original.
+/// Finds the byte that the `#` for a used sequence overwrites, with the original's two errors.
 ///
 /// The line is searched by a comparison that stops early (R49), and the `#` goes behind the last
 /// line before it that was read without complaint: invalid lines directly in front take it in
-/// its place (R47). Where no line is found, nothing changes.
-pub(super) fn cross_out(file: &mut [u8], used: &[Knock]) {
+/// its place (R47). Where no line is found, nothing is overwritten.
+pub(super) fn mark_of(file: &[u8], used: &[Knock]) -> Option<usize> {
     let mut mark = 0;
-    let mut found = None;
     for line in usable_lines(file) {
         match line.sequence {
             Some(sequence) if looks_equal(&sequence, used) => {
-                found = Some(mark);
-                break;
+                return Some(mark);
             }
             Some(_) => mark = line.end,
             None if line.is_comment => mark = line.end,
             None => {}
         }
     }
-    if let Some(byte) = found.and_then(|at| file.get_mut(at)) {
-        *byte = b'#';
-    }
+    None
 }
 
 struct Line {
@@ -73,7 +69,9 @@ mod tests {
 
     fn crossed(file: &str, used: &str) -> String {
         let mut text = file.as_bytes().to_vec();
-        cross_out(&mut text, &parse_sequence(used.as_bytes()).unwrap());
+        if let Some(mark) = mark_of(&text, &parse_sequence(used.as_bytes()).unwrap()) {
+            text[mark] = b'#';
+        }
         String::from_utf8(text).unwrap()
     }
 

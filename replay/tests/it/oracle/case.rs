@@ -9,7 +9,7 @@ use knock_replay::knockd08::Families;
 pub(super) struct Case {
     pub(super) config: Vec<u8>,
     /// Files by name, in the folder that knockd runs in.
-    pub(super) files: Vec<(String, Vec<u8>)>,
+    pub(super) files: Vec<(String, String)>,
     pub(super) local: Vec<IpAddr>,
     pub(super) families: Families,
     pub(super) capture: Capture,
@@ -36,7 +36,7 @@ pub(super) struct Outcome {
     /// `EXIT n` or `CRASH n`.
     pub(super) end: String,
     /// The one-time sequence files at the end, by name.
-    pub(super) files: Vec<(String, Vec<u8>)>,
+    pub(super) files: Vec<(String, String)>,
 }
 
 /// Tells whether a line of the oracle is a decision that the model makes too.

@@ -43,19 +43,20 @@ impl Rng {
 const PORTS: [u16; 4] = [7000, 7001, 7002, 7003];
 const FLAGS: [&str; 6] = ["fin", "syn", "rst", "psh", "ack", "urg"];
 
+/// The transport protocol of a packet.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Protocol {
+pub(super) enum Transport {
     Tcp,
     Udp,
 }
 
-impl Protocol {
-    fn choose(rng: &mut Rng, udp_percent: u64) -> Self {
+impl Transport {
+    pub(super) fn choose(rng: &mut Rng, udp_percent: u64) -> Self {
         if rng.percent(udp_percent) { Self::Udp } else { Self::Tcp }
     }
 }
 
-type Knock = (u16, Protocol);
+type Knock = (u16, Transport);
 
 struct Door {
     sequence: Vec<Knock>,
@@ -73,7 +74,7 @@ struct Packet {
     at_us: u64,
     source: IpAddr,
     destination: IpAddr,
-    protocol: Protocol,
+    protocol: Transport,
     port: u16,
     flags: u8,
 }
@@ -99,7 +100,12 @@ pub(super) fn case(kind: Kind, seed: u64) -> Case {
         &[],
     ];
     let local: Vec<&str> = rng.choose(&interfaces).to_vec();
-    let doors = doors(&mut rng, kind);
+    let mut doors = doors(&mut rng, kind);
+    if !local.contains(&"10.0.0.1") {
+        // Without IPv4, knockd survives its last sequence and then reads freed memory; a line
+        // that nobody knocks keeps the file from running out.
+        doors.iter_mut().filter_map(|door| door.one_time.as_mut()).for_each(|file| *file += " 1\n");
+    }
     let packets = packets(&mut rng, &doors, &local);
     let link_type = match kind {
         Kind::Wild if rng.percent(20) => *rng.choose(&[113, 101, 12, 276]),
@@ -127,7 +133,7 @@ pub(super) fn case(kind: Kind, seed: u64) -> Case {
     let files = doors
         .iter()
         .enumerate()
-        .filter_map(|(index, door)| Some((name(index), door.one_time.clone()?.into_bytes())));
+        .filter_map(|(index, door)| Some((name(index), door.one_time.clone()?)));
     Case {
         config: config_text(&doors, name).into_bytes(),
         files: files.collect(),
@@ -147,11 +153,11 @@ fn doors(rng: &mut Rng, kind: Kind) -> Vec<Door> {
             let length = usize::try_from(rng.between(1, 3)).unwrap();
             sequence.extend(other.into_iter().take(length));
             for _ in 0..rng.between(0, 2) {
-                sequence.push((*rng.choose(&PORTS), Protocol::Tcp));
+                sequence.push((*rng.choose(&PORTS), Transport::Tcp));
             }
         } else {
             for _ in 0..rng.between(1, 4) {
-                sequence.push((*rng.choose(&PORTS), Protocol::choose(rng, 33)));
+                sequence.push((*rng.choose(&PORTS), Transport::choose(rng, 33)));
             }
         }
         let flags = flags(rng);
@@ -217,7 +223,7 @@ fn one_time_text(rng: &mut Rng, sequence: &mut Vec<Knock>) -> String {
             2 => text += "99999\n",
             _ => {
                 let line: Vec<Knock> = (0..rng.between(1, 3))
-                    .map(|_| (*rng.choose(&PORTS), Protocol::choose(rng, 20)))
+                    .map(|_| (*rng.choose(&PORTS), Transport::choose(rng, 20)))
                     .collect();
                 text += &format!(" {}\n", sequence_text(&line));
                 knocks.extend(line);
@@ -259,7 +265,7 @@ fn packets(rng: &mut Rng, doors: &[Door], local: &[&str]) -> Vec<Packet> {
         } else {
             let port = *rng.choose(&[PORTS[0], PORTS[1], PORTS[2], PORTS[3], 22]);
             let any = rng.byte() & 63;
-            (port, Protocol::choose(rng, 50), *rng.choose(&[2, 2, 16, 18, 1, any]))
+            (port, Transport::choose(rng, 50), *rng.choose(&[2, 2, 16, 18, 1, any]))
         };
         packets.push(Packet {
             at_us,
@@ -303,7 +309,7 @@ fn next_knock<'a>(
     let played = if rng.percent(90) {
         sequence[knock]
     } else {
-        (*rng.choose(&PORTS), Protocol::choose(rng, 50))
+        (*rng.choose(&PORTS), Transport::choose(rng, 50))
     };
     let goes_on = knock + 1 < sequence.len() && rng.percent(95);
     let next = if goes_on { (door, knock + 1) } else { (any_door(rng), 0) };
@@ -313,8 +319,8 @@ fn next_knock<'a>(
 
 fn sequence_text(sequence: &[Knock]) -> String {
     let knocks = sequence.iter().map(|(port, protocol)| match protocol {
-        Protocol::Tcp => format!("{port}:tcp"),
-        Protocol::Udp => format!("{port}:udp"),
+        Transport::Tcp => format!("{port}:tcp"),
+        Transport::Udp => format!("{port}:udp"),
     });
     knocks.collect::<Vec<_>>().join(",")
 }
@@ -344,15 +350,28 @@ fn config_text(doors: &[Door], file_name: impl Fn(usize) -> String) -> String {
     text
 }
 
+/// Makes an Ethernet frame of a packet with a protocol, a destination port and TCP flags.
+pub(super) fn ethernet_frame(
+    source: &str,
+    destination: &str,
+    (protocol, port, flags): (Transport, u16, u8),
+) -> Vec<u8> {
+    let source = parse_address(source);
+    let ethertype = if source.is_ipv6() { [0x86, 0xdd] } else { [8, 0] };
+    let destination = parse_address(destination);
+    let packet = Packet { at_us: 0, source, destination, protocol, port, flags };
+    with_link(1, ethertype, packet_bytes(&packet))
+}
+
 fn packet_bytes(packet: &Packet) -> Vec<u8> {
     let mut transport = [40_000_u16.to_be_bytes(), packet.port.to_be_bytes()].concat();
     let number = match packet.protocol {
-        Protocol::Tcp => {
+        Transport::Tcp => {
             let rest = [0, 0, 0, 1, 0, 0, 0, 0, 0x50, packet.flags, 0xff, 0xff, 0, 0, 0, 0];
             transport.extend_from_slice(&rest);
             6
         }
-        Protocol::Udp => {
+        Transport::Udp => {
             transport.extend_from_slice(&[0, 8, 0, 0]);
             17
         }
@@ -424,99 +443,4 @@ fn spoil(rng: &mut Rng, frame: &mut Vec<u8>, link_type: u32) {
         }
         _ => {}
     }
-}
-
-/// Makes a config of random lines, most of which knockd knows, and a capture that knocks.
-pub(super) fn config_case(seed: u64) -> Case {
-    let mut rng = Rng::new(seed);
-    let mut config = Vec::new();
-    for _ in 0..rng.between(1, 3) {
-        section(&mut rng, &mut config);
-    }
-    if rng.percent(10) {
-        let at = usize::try_from(rng.between(0, config.len() as u64 - 1)).unwrap();
-        config[at] = *rng.choose(b"\0\n\r[]#=:, 0\xff");
-    }
-    let mut frames = Vec::new();
-    let mut at_us = 1_700_000_000_000_000;
-    for _ in 0..40 {
-        at_us += rng.between(0, 800_000);
-        let packet = Packet {
-            at_us,
-            source: parse_address("192.0.2.1"),
-            destination: parse_address(*rng.choose(&["10.0.0.1", "10.0.0.1", "10.9.9.9"])),
-            protocol: Protocol::choose(&mut rng, 40),
-            port: *rng.choose(&[0, 0, 7, 7, 8, 9, 65_535]),
-            flags: *rng.choose(&[2, 2, 16, 18]),
-        };
-        let bytes = with_link(1, [8, 0], packet_bytes(&packet));
-        frames.push(Frame { at_ns: at_us * 1000, bytes });
-    }
-    Case {
-        config,
-        files: vec![("otp.txt".to_owned(), b" 7\n8,8\n7,9\n 8:udp\n 7,7\n 9\n9\n9,9\n".to_vec())],
-        local: vec![parse_address("10.0.0.1")],
-        families: Families::Both,
-        capture: Capture { link_type: 1, frames },
-    }
-}
-
-fn section(rng: &mut Rng, config: &mut Vec<u8>) {
-    let names = ["[a]", "[ b c ]", "[options]", "[Options]", "[]", "[x", "  [d]  ", "# [e]", ""];
-    let name = if rng.percent(80) { "[s]" } else { *rng.choose(&names) };
-    push_line(rng, config, name);
-    let knock = |rng: &mut Rng| {
-        let port =
-            rng.choose(&["7", "8", "9", "7", "8", " 7 ", "7x", "", "-1", "0", "70000", "+8"]);
-        let protocol = rng.choose(&["", "", "", ":tcp", ":UDP", " : udp ", ":", ":tcp:x", ":sctp"]);
-        format!("{port}{protocol}")
-    };
-    if rng.percent(95) {
-        let sequence: Vec<_> = (0..rng.between(1, 3)).map(|_| knock(rng)).collect();
-        push_line(rng, config, &format!("sequence = {}", sequence.join(",")));
-    }
-    for _ in 0..rng.between(0, 5) {
-        let key = *rng.choose(&[
-            "sequence",
-            "Seq_Timeout",
-            "timeout",
-            "command",
-            "START_COMMAND",
-            "stop_command",
-            "cmd_timeout",
-            "tcpflags",
-            "target",
-            "one_time_sequences",
-            "usesyslog",
-            "logfile",
-            "command_6",
-            "start_command_6",
-            "stop_command_6",
-            "interface",
-            "foo",
-        ]);
-        let values: &[&str] = match key.to_ascii_lowercase().as_str() {
-            "sequence" => &["7,8", "7:udp", "9,9,9", "7,"],
-            "seq_timeout" | "timeout" | "cmd_timeout" => &["1", "2", "15m", "-1", "", "x", " 3 "],
-            "tcpflags" => &["syn", "SYN", "!ack", "syn,!ack", "syn, ack", "", "syn,!syn", "ece"],
-            "target" => &["10.0.0.1", "10.9.9.9", "10.9.9.09", "2001:db8::99"],
-            "one_time_sequences" => &["otp.txt", "otp.txt", "missing.txt"],
-            "usesyslog" | "logfile" | "interface" | "foo" => &["x"],
-            _ => &["run %IP%", "a=b # c", "", "x%IP%%IP%"],
-        };
-        let value = *rng.choose(values);
-        let line = match key {
-            "usesyslog" if rng.percent(90) => key.to_owned(),
-            "logfile" | "interface" | "foo" | "target" if rng.percent(70) => "# none".to_owned(),
-            _ => format!("{key}{}{value}", rng.choose(&["=", " = ", "\t=\t"])),
-        };
-        push_line(rng, config, &line);
-    }
-}
-
-fn push_line(rng: &mut Rng, config: &mut Vec<u8>, line: &str) {
-    config.extend_from_slice(rng.choose(&["", "  ", "\t"]).as_bytes());
-    config.extend_from_slice(line.as_bytes());
-    config
-        .extend_from_slice(rng.choose(&["\n", "\n", "\r\n", " \n", "\n\n", "\n# c\n"]).as_bytes());
 }

@@ -49,7 +49,8 @@ impl Workplace {
             (Some(signal), _) => format!("CRASH {signal}"),
             (None, code) => format!("EXIT {}", code.unwrap()),
         };
-        let read = |(name, _): &(String, Vec<u8>)| (name.clone(), fs::read(file(name)).unwrap());
+        let read =
+            |(name, _): &(String, String)| (name.clone(), fs::read_to_string(file(name)).unwrap());
         Outcome { lines, end, files: case.files.iter().map(read).collect() }
     }
 

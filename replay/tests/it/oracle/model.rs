@@ -16,7 +16,7 @@ pub(super) fn run(case: &Case) -> Outcome {
         || Outcome { end: "EXIT 1".to_owned(), files: case.files.clone(), ..Outcome::default() };
     let mut read = |path: &str| {
         let file = case.files.iter().find(|(name, _)| name == path);
-        file.map(|(_, text)| text.clone())
+        file.map(|(_, text)| text.clone().into_bytes())
     };
     let Ok(config) = Knockd08Config::parse(&case.config, &mut read) else { return refused() };
     let local = LocalAddresses::Known(case.local.clone());
@@ -33,7 +33,7 @@ pub(super) fn run(case: &Case) -> Outcome {
     outcome.files = case.files.clone();
     for (name, text) in &mut outcome.files {
         if let Some(left) = knockd.one_time_file(name) {
-            *text = left.to_vec();
+            *text = String::from_utf8(left.to_vec()).unwrap();
         }
     }
     outcome

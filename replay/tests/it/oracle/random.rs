@@ -2,8 +2,11 @@
 
 use std::thread;
 
-use super::case::{Case, Outcome};
-use super::generator::{self, Kind};
+use knock_replay::knockd08::Families;
+
+use super::case::{Capture, Case, Frame, Outcome};
+use super::configs;
+use super::generator::{self, Kind, Transport};
 use super::knockd::Workplace;
 use super::model;
 
@@ -55,9 +58,43 @@ fn wild_cases_agree_with_knockd() {
 
 #[test]
 fn random_configs_are_read_as_knockd_reads_them() {
-    let tally = compare("config", 600, generator::config_case);
+    let tally = compare("config", 600, configs::case);
     assert_eq!(tally.cases, 600);
     assert!(tally.opens > 100 && (100..500).contains(&tally.refused), "{tally:?}");
+}
+
+/// The filter sees no more than was captured.
+///
+/// A whole segment without SYN comes first: knockd takes the flags behind the end of a frame from
+/// what the last one left there, which the model cannot know and takes for none.
+#[test]
+fn frames_cut_anywhere_agree_with_knockd() {
+    let configs: [&[u8]; 3] = [
+        b"[x]\nsequence=7000\ntcpflags=syn\n[y]\nsequence=7000\n",
+        b"[x]\nsequence=7001\ntcpflags=syn\n[y]\nsequence=7000\n",
+        b"[y]\nsequence=7000\n",
+    ];
+    let addresses = [("192.0.2.1", "10.0.0.1"), ("2001:db8:f::1", "2001:db8::1")];
+    let make = |number: u64| {
+        let number = usize::try_from(number - SEED).unwrap();
+        let (config, (source, destination)) = (configs[number % 3], addresses[number / 3 % 2]);
+        let frame = |port, flags| {
+            generator::ethernet_frame(source, destination, (Transport::Tcp, port, flags))
+        };
+        let (before, mut knock) = (frame(22, 0x10), frame(7000, 2));
+        knock.truncate(number / 6);
+        let frames = [before, knock].map(|bytes| Frame { at_ns: 1_700_000_000_000_000_000, bytes });
+        Case {
+            config: config.to_vec(),
+            files: Vec::new(),
+            local: addresses.map(|(_, local)| local.parse().unwrap()).to_vec(),
+            families: Families::Both,
+            capture: Capture { link_type: 1, frames: frames.to_vec() },
+        }
+    };
+    let tally = compare("cut", 6 * 75, make);
+    // Whole frames open both doors of the first config; without flags, the ports are enough.
+    assert!(tally.opens > 150 && tally.opens < 300, "{tally:?}");
 }
 
 /// Runs the cases of a series on each side and compares them.
@@ -93,14 +130,13 @@ fn describe(series: &str, number: u64, case: &Case, knockd: &Outcome, model: &Ou
     let pcap = std::env::temp_dir().join(format!("sesame-{series}-{number}.pcap"));
     let written = std::fs::write(&pcap, case.capture.to_pcap());
     let first = knockd.lines.iter().zip(&model.lines).position(|(a, b)| a != b);
-    let files: Vec<_> =
-        case.files.iter().map(|(n, t)| (n, String::from_utf8_lossy(t).into_owned())).collect();
     format!(
         "case {number} of {series} differs (first at line {first:?}); the capture is {} \
-         ({written:?})\nlocal {:?} {:?} link {}\n{config}\n{files:?}\nknockd {knockd:#?}\nmodel {model:#?}",
+         ({written:?})\nlocal {:?} {:?} link {}\n{config}\n{:?}\nknockd {knockd:#?}\nmodel {model:#?}",
         pcap.display(),
         case.local,
         case.families,
         case.capture.link_type,
+        case.files,
     )
 }

@@ -71,14 +71,14 @@ fn read(folder: &Path) -> (Case, Outcome) {
     (case, expected)
 }
 
-fn one_time_files(folder: &Path) -> Vec<(String, Vec<u8>)> {
+fn one_time_files(folder: &Path) -> Vec<(String, String)> {
     let names =
         fs::read_dir(folder).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
     let names = names.filter(|name| name.ends_with(".txt") && name != "expected.txt");
-    names.map(|name| (name.clone(), fs::read(folder.join(name)).unwrap())).collect()
+    names.map(|name| (name.clone(), fs::read_to_string(folder.join(&name)).unwrap())).collect()
 }
 
-fn expected(recorded: &str, files: &[(String, Vec<u8>)]) -> Outcome {
+fn expected(recorded: &str, files: &[(String, String)]) -> Outcome {
     let without_host = |line: &str| match line.split_once(" host=") {
         Some((line, _)) => line.to_owned(),
         None => line.to_owned(),
@@ -90,7 +90,7 @@ fn expected(recorded: &str, files: &[(String, Vec<u8>)]) -> Outcome {
     let file = |name: &str| {
         let prefix = format!("- - FILE {name} |");
         let lines = recorded.lines().filter_map(|line| line.strip_prefix(&prefix));
-        lines.flat_map(|line| [line, "\n"]).collect::<String>().into_bytes()
+        lines.flat_map(|line| [line, "\n"]).collect::<String>()
     };
     Outcome {
         lines: recorded.lines().filter(|l| is_decision(l)).map(without_host).collect(),
