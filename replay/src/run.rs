@@ -102,7 +102,8 @@ fn conclude(
         note_damage(error, judge.totals());
     }
     note_endings(&args.traces, traces, judge.totals());
-    if args.format == Format::Text && judge.totals().local == LocalOrigin::Assumed {
+    let assumed = judge.totals().local == LocalOrigin::Assumed && judge.totals().judged > 0;
+    if args.format == Format::Text && assumed {
         let told = "local addresses unknown: every unicast destination counts as local (--local)";
         notice::note(&told);
     }

@@ -102,7 +102,7 @@ impl<W: Write> Text<W> {
         match event {
             Event::ClockStep { at, from } => self.clock_step(*at, *from),
             Event::Disabled { at, door } => {
-                let told = "has no one-time sequence left: it ignores everything from here on";
+                let told = "disabled: no one-time sequence is left";
                 let mut block = Block::new(*at, Mood::Bad, told);
                 block.door = Some(door.name.clone());
                 self.queue.push(block);
@@ -285,8 +285,7 @@ impl<W: Write> Text<W> {
         // be told that was forgotten here.
         let Some(attempt) = self.attempts.get_mut(&place) else { return };
         let knocks = attempt.rows.iter().filter(|row| matches!(row, Row::Knock(_))).count();
-        let verdict =
-            format!("evicted at knock {knocks}: the table of attempts was full (max_attempts)");
+        let verdict = format!("evicted at knock {knocks}: max_attempts reached");
         let mut block = self.end(event, place, Mood::Bad, verdict);
         if is_lone(&block) {
             block.lone = Some(Lone { end: LoneEnd::Evicted, attempts: 1 });

@@ -1,6 +1,6 @@
 //! The program from the outside: its streams and exit codes.
 
-#![expect(clippy::unwrap_used, reason = "a panic is how a helper of a test says no")]
+#![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 use std::fmt::Write as _;
 use std::fs;

@@ -1,6 +1,6 @@
 //! The reports, told by a real engine about packets that are made here.
 
-#![expect(clippy::unwrap_used, reason = "a panic is how a helper of a test says no")]
+#![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
