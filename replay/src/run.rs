@@ -2,6 +2,7 @@
 
 pub mod config;
 mod judge;
+mod original;
 mod progress;
 
 use std::fs::File;
@@ -13,12 +14,15 @@ use thiserror::Error;
 
 use self::config::Strictness;
 use self::judge::Session;
+use self::original::OriginalSession;
 use self::progress::Progress;
 use crate::cli::{ColorWhen, DecideAs, Format, RunArgs};
 use crate::notice;
+use crate::report::format::Counted;
 use crate::report::style::Palette;
 use crate::report::{
-    Damage, Doors, Jsonl, LocalOrigin, Pace, Report, Summary, Text, TextOptions, Totals,
+    Damage, Doors, Jsonl, LocalOrigin, OriginalReport, OriginalText, Pace, Report, Summary, Text,
+    TextOptions, Totals,
 };
 use crate::trace::{Ending, OnDamage, TraceError, Traces};
 
@@ -41,35 +45,80 @@ pub fn is_broken_pipe(error: &anyhow::Error) -> bool {
 /// The config has errors, a trace can't be read to its end (everything before that place has been
 /// reported then), or the report can't be written.
 pub fn run(args: &RunArgs) -> anyhow::Result<()> {
+    match args.decide_as {
+        DecideAs::Sesame => run_engine(args),
+        DecideAs::Knockd08 => run_original(args),
+    }
+}
+
+fn run_engine(args: &RunArgs) -> anyhow::Result<()> {
     let strictness = if args.strict { Strictness::Strict } else { Strictness::Lenient };
     let config = config::load(&args.config, strictness)?;
-    let on_damage = if args.resync { OnDamage::Resync } else { OnDamage::Stop };
-    let mut traces = Traces::open(&args.traces, on_damage)?;
+    let mut traces = open_traces(args)?;
     let doors = Doors::new(&config.doors);
     let (local, origin) = local_addresses(args, &traces);
-    let totals = Totals::new(args.decide_as.name(), origin, &config.doors);
+    let totals = Totals::new(args.decide_as.name(), origin, doors.names());
     let report = make_report(args, &doors, &local, &traces);
     let mut session = Session::new(config, local, totals, report);
     session.live = is_live(&traces);
-    session.names = traces.readers().iter().map(|reader| reader.name().to_owned()).collect();
+    session.names = names(&traces);
+    conclude(args, &mut traces, &mut session)
+}
 
-    let read = session.read(&mut traces, &mut Progress::new());
-    if let Err(error) = &read
-        && error.downcast_ref::<OutputError>().is_some()
-    {
-        return read;
-    }
+fn run_original(args: &RunArgs) -> anyhow::Result<()> {
+    let config = original::load(&args.config)?;
+    let mut traces = open_traces(args)?;
+    let (local, origin) = local_addresses(args, &traces);
+    let totals = Totals::new(args.decide_as.name(), origin, config.door_names());
+    let mut session = OriginalSession::new(config, local, totals, make_original_report(args));
+    session.live = is_live(&traces);
+    session.names = names(&traces);
+    conclude(args, &mut traces, &mut session)
+}
+
+/// Whoever decides about the frames of a run, and tells what came of them.
+trait Judge {
+    /// Reads the traces to their end.
+    fn read(&mut self, traces: &mut Traces<File>, progress: &mut Progress) -> anyhow::Result<()>;
+    /// What was counted so far.
+    fn totals(&mut self) -> &mut Totals;
+    /// Lets time run on to the last deadline, and ends the report.
+    fn finish(&mut self) -> Result<(), OutputError>;
+}
+
+/// Reads the traces, and reports whatever was read, also where reading ends at an error.
+fn conclude(
+    args: &RunArgs,
+    traces: &mut Traces<File>,
+    judge: &mut dyn Judge,
+) -> anyhow::Result<()> {
+    let mut progress = Progress::new();
+    let read = judge.read(traces, &mut progress);
+    progress.finish();
     if let Err(error) = &read {
-        note_damage(error, &mut session.totals);
+        if error.is::<OutputError>() {
+            return read;
+        }
+        note_damage(error, judge.totals());
     }
-    note_endings(&args.traces, &traces, &mut session.totals);
-    if args.format == Format::Text && session.totals.local == LocalOrigin::Assumed {
-        notice::note(
-            &"local addresses unknown: every unicast destination counts as local (--local)",
-        );
+    note_endings(&args.traces, traces, judge.totals());
+    let assumed = judge.totals().local == LocalOrigin::Assumed && judge.totals().judged > 0;
+    if args.format == Format::Text && assumed {
+        let told = "local addresses unknown: every unicast destination counts as local (--local)";
+        notice::note(&told);
     }
-    session.finish()?;
+    judge.finish()?;
     read
+}
+
+fn open_traces(args: &RunArgs) -> anyhow::Result<Traces<File>> {
+    let on_damage = if args.resync { OnDamage::Resync } else { OnDamage::Stop };
+    Ok(Traces::open(&args.traces, on_damage)?)
+}
+
+/// Returns the traces' names for messages.
+fn names(traces: &Traces<File>) -> Vec<String> {
+    traces.readers().iter().map(|reader| reader.name().to_owned()).collect()
 }
 
 fn local_addresses(args: &RunArgs, traces: &Traces<File>) -> (LocalAddresses, LocalOrigin) {
@@ -93,13 +142,9 @@ fn make_report(
     local: &LocalAddresses,
     traces: &Traces<File>,
 ) -> Box<dyn Report> {
-    let out: BufWriter<StdoutLock<'static>> =
-        BufWriter::with_capacity(1 << 16, io::stdout().lock());
-    let names: Vec<String> =
-        args.traces.iter().map(|path| path.to_string_lossy().into_owned()).collect();
     match args.format {
-        Format::Jsonl => Box::new(Jsonl::new(out, names)),
-        Format::Summary => Box::new(Summary::new(out, palette(args.color))),
+        Format::Jsonl => Box::new(Jsonl::new(standard_output(), given_names(args))),
+        Format::Summary => Box::new(Summary::new(standard_output(), palette(args.color))),
         Format::Text => {
             let options = TextOptions {
                 palette: palette(args.color),
@@ -108,9 +153,27 @@ fn make_report(
                 local: local.clone(),
                 explain: explain_command(args),
             };
-            Box::new(Text::new(out, &names, doors.clone(), options))
+            Box::new(Text::new(standard_output(), &given_names(args), doors.clone(), options))
         }
     }
+}
+
+fn make_original_report(args: &RunArgs) -> Box<dyn OriginalReport> {
+    let (out, palette) = (standard_output(), palette(args.color));
+    match args.format {
+        Format::Jsonl => Box::new(Jsonl::new(out, given_names(args))),
+        Format::Summary => Box::new(Summary::new(out, palette)),
+        Format::Text => Box::new(OriginalText::new(out, &given_names(args), palette, width())),
+    }
+}
+
+fn standard_output() -> BufWriter<StdoutLock<'static>> {
+    BufWriter::with_capacity(1 << 16, io::stdout().lock())
+}
+
+/// Returns the traces' names as the command line has them.
+fn given_names(args: &RunArgs) -> Vec<String> {
+    args.traces.iter().map(|path| path.to_string_lossy().into_owned()).collect()
 }
 
 fn palette(when: ColorWhen) -> Palette {
@@ -134,11 +197,9 @@ fn width() -> usize {
     size.map_or(WITHOUT_TERMINAL, |(width, _)| usize::from(width.0))
 }
 
-/// Returns the command line that explains more; empty where it would explain the wrong program or
-/// a stream that is gone.
+/// Returns the command line that explains more; empty where it would explain a stream that is gone.
 fn explain_command(args: &RunArgs) -> String {
-    let from_stdin = args.traces.iter().any(|trace| trace == Path::new("-"));
-    if args.decide_as == DecideAs::Knockd08 || from_stdin {
+    if args.traces.iter().any(|trace| trace == Path::new("-")) {
         return String::new();
     }
     let mut command = format!("knock-replay explain -c {}", quoted(&args.config));
@@ -166,8 +227,9 @@ fn quoted(path: &Path) -> String {
 /// Puts the damage at which reading ended into the totals.
 fn note_damage(error: &anyhow::Error, totals: &mut Totals) {
     if let Some(TraceError::Damaged { trace, position, cause }) = error.downcast_ref() {
+        let given = if trace == "standard input" { "-" } else { trace };
         totals.damage.push(Damage {
-            trace: trace.clone(),
+            trace: given.to_owned(),
             offset: position.byte,
             bytes: None,
             cause: cause.to_string(),
@@ -181,7 +243,7 @@ fn note_endings(paths: &[PathBuf], traces: &Traces<File>, totals: &mut Totals) {
         let name = reader.name();
         if let Some(Ending::Truncated { offset, missing }) = reader.ending() {
             totals.truncated = true;
-            let missing = missing.map(|bytes| format!(", {bytes} bytes are missing"));
+            let missing = missing.map(|bytes| format!(", {} missing", Counted(bytes, "byte")));
             let missing = missing.unwrap_or_default();
             notice::warning(&format_args!(
                 "{name}: cut off in the record at byte {offset}{missing}; all before it was read"
@@ -195,8 +257,10 @@ fn note_endings(paths: &[PathBuf], traces: &Traces<File>, totals: &mut Totals) {
                 cause: skipped.cause.to_string(),
             });
             notice::warning(&format_args!(
-                "{name}: damaged at {}: {}; {} bytes skipped",
-                skipped.position, skipped.cause, skipped.bytes
+                "{name}: damaged at {}: {}; {} skipped",
+                skipped.position,
+                skipped.cause,
+                Counted(skipped.bytes, "byte")
             ));
         }
         let unlisted = reader.skipped().count() - reader.skipped().stretches().len() as u64;

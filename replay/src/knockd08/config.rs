@@ -51,6 +51,11 @@ impl Knockd08Config {
         Ok(Self { doors, files: reader.files })
     }
 
+    /// Returns the names of the doors, in the order of the config.
+    pub fn door_names(&self) -> impl Iterator<Item = &str> {
+        self.doors.iter().map(|door| &*door.name)
+    }
+
     /// Returns the number of doors.
     #[must_use]
     pub fn door_count(&self) -> usize {

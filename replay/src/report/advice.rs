@@ -6,7 +6,7 @@ use std::time::Duration;
 use knock_engine::config::{Door, Knock, Sequence};
 use knock_engine::packet::Protocol;
 
-use super::format::{Counted, Span};
+use super::format::{Counted, Span, Times};
 use super::memory::Strays;
 
 /// The longest time by which a network is believed to reorder two packets. What lies further
@@ -120,7 +120,8 @@ pub(super) fn strays(strays: &Strays) -> String {
     let ports: Vec<String> = strays.ports.iter().map(|(p, n)| Port(*p, *n).to_string()).collect();
     let more = if strays.more { ", ..." } else { "" };
     let packets = Counted(strays.packets, "packet");
-    format!("{packets} to other ports: {}{more}", ports.join(", "))
+    let whereto = if strays.ports.len() == 1 { "another port" } else { "other ports" };
+    format!("{packets} to {whereto}: {}{more}", ports.join(", "))
 }
 
 /// It opened, with next to no time left.
@@ -135,7 +136,7 @@ pub(super) fn close_call(margin: Duration, window: Duration) -> Option<String> {
 }
 
 fn times(count: u64) -> String {
-    if count == 1 { String::new() } else { format!(" {}", Counted(count, "time")) }
+    if count == 1 { String::new() } else { format!(" {}", Times(count)) }
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use knock_engine::time::Timestamp;
 use super::Origin;
 use super::advice::{self, Port};
 use super::escape::Escaped;
-use super::format::{Clock, Count, Span};
+use super::format::{Clock, Count, Span, Times};
 use super::memory::{Again, Strays};
 use super::style::Palette;
 
@@ -70,6 +70,7 @@ pub(super) enum LoneEnd {
 /// What a block's verdict means to the reader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Mood {
+    Plain,
     Good,
     Bad,
     Notable,
@@ -85,6 +86,8 @@ pub(super) enum Row {
     Broke(Hit),
     Again(Again),
     Strays(Strays),
+    /// How often the attempt began anew before the knocks that follow.
+    Restarts(u64),
 }
 
 /// A packet and how the attempt stood when it came.
@@ -123,6 +126,7 @@ pub(super) enum Note {
 /// How the rows of a block share their columns.
 #[derive(Default)]
 struct Columns {
+    mark: usize,
     port: usize,
     gap: usize,
     elapsed: usize,
@@ -164,6 +168,11 @@ impl Printer {
         }
     }
 
+    /// Tells whether any block was laid out.
+    pub(super) const fn has_printed(&self) -> bool {
+        self.last.is_some()
+    }
+
     /// Appends a block, with the date and the blank line that go before it.
     pub(super) fn append(&mut self, block: &Block, text: &mut String) {
         let has_more = !block.rows.is_empty() || !block.notes.is_empty();
@@ -203,6 +212,7 @@ impl Printer {
             used += part.chars().count() + 2;
         }
         let style = match block.mood {
+            Mood::Plain => Style::new(),
             Mood::Good => self.palette.good,
             Mood::Bad => self.palette.bad,
             Mood::Notable => self.palette.notable,
@@ -233,6 +243,10 @@ impl Printer {
                     };
                     self.append_wrapped(&told, self.palette.faint, text);
                 }
+                Row::Restarts(number) => {
+                    let told = format!("the source began anew {}; the last try:", Times(*number));
+                    self.append_wrapped(&told, self.palette.faint, text);
+                }
                 Row::Strays(strays) => {
                     self.append_wrapped(&advice::strays(strays), self.palette.faint, text);
                 }
@@ -241,11 +255,11 @@ impl Printer {
     }
 
     fn append_hit(&self, hit: &Hit, columns: &Columns, mark: &str, text: &mut String) {
-        let Columns { port, gap, elapsed, margin } = columns;
+        let Columns { mark: digits, port, gap, elapsed, margin } = columns;
         let faint = self.palette.faint;
         let bad = if mark == "x" { self.palette.bad } else { Style::new() };
         let _ = write!(text, "{:1$}", "", Self::INDENT);
-        let _ = write!(text, "{bad}{mark:>2}  {:port$}{bad:#}", hit.port.to_string());
+        let _ = write!(text, "{bad}{mark:>digits$}  {:port$}{bad:#}", hit.port.to_string());
         let gap_text = hit.gap.map(gap_text).unwrap_or_default();
         let _ = write!(text, "  {gap_text:>gap$}  {:>elapsed$}", Span(hit.elapsed));
         let _ = write!(text, "  {:>margin$} left", Span(hit.margin));
@@ -290,6 +304,7 @@ impl Columns {
             let (Row::Knock(hit) | Row::Broke(hit)) = row else { continue };
             let length = |text: &str| text.chars().count();
             let gap = hit.gap.map(gap_text).unwrap_or_default();
+            columns.mark = columns.mark.max(length(&hit.stage.to_string()));
             columns.port = columns.port.max(length(&hit.port.to_string()));
             columns.gap = columns.gap.max(length(&gap));
             columns.elapsed = columns.elapsed.max(length(&Span(hit.elapsed).to_string()));
@@ -304,18 +319,46 @@ fn gap_text(gap: Duration) -> String {
 }
 
 /// Breaks text between words into lines of at most `width` characters; a longer word stays whole.
-pub(super) fn wrap(text: &str, width: usize) -> Vec<String> {
+/// A number and its unit count as one word, and so do `frame` and its number.
+fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines = Vec::new();
     let mut line = String::new();
-    for word in text.split(' ') {
-        if !line.is_empty() && line.chars().count() + 1 + word.chars().count() > width {
+    let mut words = text.split(' ').peekable();
+    while let Some(word) = words.next() {
+        let mut piece = word.to_owned();
+        while let Some(next) = words.next_if(|next| belongs_together(&piece, next)) {
+            piece.push(' ');
+            piece.push_str(next);
+        }
+        if !line.is_empty() && line.chars().count() + 1 + piece.chars().count() > width {
             lines.push(std::mem::take(&mut line));
         }
         if !line.is_empty() {
             line.push(' ');
         }
-        line.push_str(word);
+        line.push_str(&piece);
     }
     lines.push(line);
     lines
+}
+
+fn belongs_together(piece: &str, next: &str) -> bool {
+    const UNITS: [&str; 7] = ["ns", "µs", "ms", "s", "min", "h", "d"];
+    let unit = next.trim_end_matches([',', '.', ';', ':', ')']);
+    let after_number = piece.ends_with(|last: char| last.is_ascii_digit());
+    (after_number && UNITS.contains(&unit)) || piece.ends_with("frame")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_break_between_words_and_never_before_a_unit() {
+        let text = "came 1.4 s after the window of 5 s: see (frame 8)";
+        let expected = ["came", "1.4 s", "after the", "window of", "5 s: see", "(frame 8)"];
+        assert_eq!(wrap(text, 9), expected);
+        assert_eq!(wrap("", 9), [""]);
+        assert_eq!(wrap("unbreakable", 3), ["unbreakable"]);
+    }
 }

@@ -34,7 +34,8 @@ impl Span {
                 return format!("{} {name}", three_digits(nanos, unit));
             }
         }
-        long_span(self.0.as_secs() + u64::from(self.0.subsec_millis() >= 500))
+        let half = u64::from(self.0.subsec_millis() >= 500);
+        long_span(self.0.as_secs().saturating_add(half))
     }
 }
 
@@ -95,6 +96,19 @@ impl fmt::Display for Counted<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let plural = if self.0 == 1 { "" } else { "s" };
         write!(f, "{} {}{plural}", Count(self.0), self.1)
+    }
+}
+
+/// How often something happened: `once`, `2 times`.
+#[derive(Clone, Copy, Debug)]
+pub struct Times(pub u64);
+
+impl fmt::Display for Times {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            1 => f.write_str("once"),
+            number => write!(f, "{} times", Count(number)),
+        }
     }
 }
 

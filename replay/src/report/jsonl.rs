@@ -12,8 +12,10 @@ use serde::Serialize;
 
 use super::escape::append_json_line;
 use super::format::Clock;
+use super::original::{Cause, Close, OriginalReport};
 use super::totals::{Damage, DoorTotals, LocalOrigin, Totals};
 use super::{Origin, Report};
+use crate::knockd08::{Commands, CrashCause, Decision, Step};
 
 /// The report as lines of JSON.
 #[derive(Debug)]
@@ -142,6 +144,70 @@ impl<W: Write> Report for Jsonl<W> {
     }
 }
 
+impl<W: Write> OriginalReport for Jsonl<W> {
+    fn decision(&mut self, decision: &Decision, cause: &Cause) -> io::Result<()> {
+        let (name, at) = match decision {
+            Decision::Stage(step) => ("stage", step.at),
+            Decision::Open { step, .. } => ("open", step.at),
+            Decision::Timeout(step) => ("timeout", step.at),
+            Decision::Disabled { at, .. } => ("disabled", *at),
+            Decision::Crash { at, .. } => ("crash", *at),
+            // knockd says nothing about these; the summary counts them.
+            Decision::Lost { .. } => return Ok(()),
+        };
+        self.at.clear();
+        self.clock.append_rfc3339(at, &mut self.at);
+        let mut line = EventLine::new(&self.at, name);
+        if let Some(origin) = cause.origin {
+            line.trace = self.traces.get(origin.trace).map(String::as_str);
+            line.frame = Some(origin.frame);
+        }
+        match decision {
+            Decision::Stage(step) => line.fill_step(step, cause.packet.as_ref()),
+            Decision::Open { step, commands } => {
+                line.fill_step(step, cause.packet.as_ref());
+                if let Commands::Run { start, .. } = commands {
+                    line.command = Some(Cow::Borrowed(start));
+                }
+            }
+            // The packet at which it was noticed can be anybody's.
+            Decision::Timeout(step) => line.fill_step(step, None),
+            Decision::Disabled { door, .. } => line.door = Some(&door.name),
+            Decision::Crash { door, cause, .. } => {
+                line.door = Some(&door.name);
+                line.reason = Some(match cause {
+                    CrashCause::LastSequence => "last_sequence",
+                    CrashCause::FilterRejectsAll => "filter_rejects_all",
+                });
+            }
+            Decision::Lost { .. } => {}
+        }
+        self.line.clear();
+        append_json_line(&mut self.line, &line)?;
+        self.out.write_all(&self.line)
+    }
+
+    fn close(&mut self, close: &Close) -> io::Result<()> {
+        self.at.clear();
+        self.clock.append_rfc3339(close.at, &mut self.at);
+        let mut line = EventLine::new(&self.at, "close");
+        line.door = Some(&close.door.name);
+        line.source = Some(close.source);
+        line.command = Some(Cow::Borrowed(&close.command));
+        self.line.clear();
+        append_json_line(&mut self.line, &line)?;
+        self.out.write_all(&self.line)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+
+    fn finish(&mut self, totals: &Totals) -> io::Result<()> {
+        Report::finish(self, totals)
+    }
+}
+
 /// An event's line. The order of the fields is the order in which they are written.
 #[derive(Debug, Serialize)]
 struct EventLine<'a> {
@@ -197,6 +263,18 @@ impl<'a> EventLine<'a> {
             margin_ns: None,
             reason: None,
             command: None,
+        }
+    }
+
+    fn fill_step(&mut self, step: &'a Step, packet: Option<&Packet>) {
+        self.door = Some(&step.door.name);
+        self.source = Some(step.source);
+        self.stage = u8::try_from(step.stage).ok();
+        self.of = u8::try_from(step.of).ok();
+        if let Some(packet) = packet.filter(|packet| packet.source == step.source) {
+            self.destination = Some(packet.destination);
+            self.protocol = Some(packet.protocol().name());
+            self.port = Some(packet.destination_port);
         }
     }
 

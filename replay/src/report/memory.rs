@@ -4,11 +4,9 @@ use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
 use std::net::IpAddr;
 
-use knock_engine::config::Knock;
 use knock_engine::packet::Protocol;
-use knock_engine::time::Timestamp;
 
-use super::block::{BlockId, Row};
+use super::block::Row;
 
 /// A map that holds at most so many entries: the oldest makes room for a new one.
 ///
@@ -95,7 +93,7 @@ impl Attempt {
                     return;
                 }
                 Row::Again(_) | Row::Strays(_) => {}
-                Row::Knock(_) | Row::Broke(_) => break,
+                Row::Knock(_) | Row::Broke(_) | Row::Restarts(_) => break,
             }
         }
         self.push_note(Row::Again(again));
@@ -117,7 +115,7 @@ impl Attempt {
                     return;
                 }
                 Row::Again(_) => {}
-                Row::Knock(_) | Row::Broke(_) => break,
+                Row::Knock(_) | Row::Broke(_) | Row::Restarts(_) => break,
             }
         }
         self.push_note(Row::Strays(Strays { packets: 1, ports: vec![port], more: false }));
@@ -158,28 +156,6 @@ pub(super) struct Strays {
     pub(super) more: bool,
 }
 
-/// An attempt that ended without opening, for as long as the knock that it lacked may still come.
-#[derive(Clone, Debug)]
-pub(super) struct Ended {
-    pub(super) door: usize,
-    /// The knock that was to come next, and its number counted from 1.
-    pub(super) expected: Knock,
-    pub(super) number: u8,
-    /// When the attempt ended.
-    pub(super) at: Timestamp,
-    pub(super) cause: EndCause,
-    pub(super) block: BlockId,
-}
-
-#[derive(Clone, Copy, Debug)]
-pub(super) enum EndCause {
-    TimedOut,
-    /// Another knock came first.
-    Overtaken {
-        by: (Protocol, u16),
-    },
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -191,7 +167,8 @@ mod tests {
             memory.insert(key, key * 10);
         }
         assert_eq!(memory.len(), 2);
-        assert_eq!((memory.get_mut(&1), memory.get_mut(&2).copied()), (None, Some(20)));
+        assert_eq!(memory.get_mut(&1), None);
+        assert_eq!(memory.get_mut(&2), Some(&mut 20));
     }
 
     #[test]

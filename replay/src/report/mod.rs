@@ -9,12 +9,14 @@ pub mod escape;
 pub mod format;
 mod jsonl;
 mod memory;
+mod original;
 pub mod style;
 mod summary;
 mod text;
 mod totals;
 
 pub use jsonl::Jsonl;
+pub use original::{Cause, Close, OriginalReport, OriginalText};
 pub use summary::Summary;
 pub use text::{Pace, Text, TextOptions};
 pub use totals::{Damage, DoorTotals, Doors, LocalOrigin, Resets, Totals};

@@ -5,6 +5,7 @@
 //! late), so a block waits in a queue until it can no longer be explained better. Blocks leave the
 //! queue in order. All of this memory is bounded; a flood makes reports terser, not larger.
 
+mod hindsight;
 mod queue;
 
 use std::io::{self, Write};
@@ -15,14 +16,15 @@ use knock_engine::local::LocalAddresses;
 use knock_engine::output::{
     Action, DoorEvent, Event, EventKind, Output, Progress, ResetReason, Trigger,
 };
-use knock_engine::packet::{Packet, Protocol, Transport};
+use knock_engine::packet::Packet;
 use knock_engine::time::Timestamp;
 
+use self::hindsight::{EndCause, Ended, Hindsight};
 use self::queue::Queue;
 use super::advice::{self, Port};
 use super::block::{Block, BlockId, Hit, Lone, LoneEnd, Mood, Note, Printer, Row};
 use super::format::{Counted, Span};
-use super::memory::{Again, Attempt, Bounded, EndCause, Ended, Place};
+use super::memory::{Again, Attempt, Bounded, Place};
 use super::style::Palette;
 use super::summary;
 use super::totals::{Doors, Totals};
@@ -65,7 +67,7 @@ pub struct Text<W> {
     /// The current line of each door with one-time sequences (S12).
     one_time: Vec<usize>,
     attempts: Bounded<Place, Attempt>,
-    ended: Bounded<std::net::IpAddr, Vec<Ended>>,
+    hindsight: Hindsight,
     queue: Queue,
     /// The block of an `open` that doesn't know yet what will run.
     opened: Option<(Place, BlockId)>,
@@ -74,13 +76,6 @@ pub struct Text<W> {
 impl<W: Write> Text<W> {
     /// Attempts that are remembered row by row. The oldest of more is told without its rows.
     const MAX_ATTEMPTS: usize = 65_536;
-    /// Sources whose ended attempts are remembered, and attempts of each.
-    const MAX_ENDED: usize = 16_384;
-    const MAX_ENDED_PER_SOURCE: usize = 8;
-    /// How long after its attempt a missing knock is still taken for part of it.
-    const LATEST: Duration = Duration::from_secs(60);
-    /// How long the block of a broken attempt waits for the knock that was overtaken.
-    const OVERTAKEN_WAIT: Duration = Duration::from_secs(1);
     /// How long the block of a timed out attempt waits for its late knock.
     const LATE_WAIT: Duration = Duration::from_secs(10);
 
@@ -97,7 +92,7 @@ impl<W: Write> Text<W> {
             pace: options.pace,
             explain: options.explain,
             attempts: Bounded::new(Self::MAX_ATTEMPTS),
-            ended: Bounded::new(Self::MAX_ENDED),
+            hindsight: Hindsight::default(),
             queue: Queue::default(),
             opened: None,
         }
@@ -107,7 +102,7 @@ impl<W: Write> Text<W> {
         match event {
             Event::ClockStep { at, from } => self.clock_step(*at, *from),
             Event::Disabled { at, door } => {
-                let told = "has no one-time sequence left: it ignores everything from here on";
+                let told = "disabled: no one-time sequence is left";
                 let mut block = Block::new(*at, Mood::Bad, told);
                 block.door = Some(door.name.clone());
                 self.queue.push(block);
@@ -150,7 +145,7 @@ impl<W: Write> Text<W> {
                 self.nothing_runs(event, place);
             }
             (EventKind::Close, _, _) => self.close(event),
-            (EventKind::Lockout, _, _) => self.lockout(event),
+            (EventKind::Lockout, _, _) => self.lockout(event, place),
             (
                 EventKind::Stage
                 | EventKind::Duplicate
@@ -174,9 +169,7 @@ impl<W: Write> Text<W> {
             let attempt = Attempt { rows: vec![Row::Knock(hit)], restarts: restarts + 1 };
             self.attempts.insert(place, attempt);
         } else if hit.stage == 1 {
-            if let Some(ended) = self.ended.get_mut(&place.0) {
-                ended.retain(|ended| ended.door != place.1);
-            }
+            self.hindsight.forget(place);
             self.attempts.insert(place, Attempt { rows: vec![Row::Knock(hit)], restarts: 0 });
         } else if let Some(attempt) = self.attempts.get_mut(&place) {
             attempt.rows.push(Row::Knock(hit));
@@ -208,8 +201,7 @@ impl<W: Write> Text<W> {
         block.door = Some(event.door.name.clone());
         block.rows = attempt.rows;
         if attempt.restarts > 0 {
-            let times = Counted(attempt.restarts, "time");
-            block.notes.push(Note::Text(format!("the source began anew {times} before that")));
+            block.rows.insert(0, Row::Restarts(attempt.restarts));
         }
         block
     }
@@ -217,7 +209,7 @@ impl<W: Write> Text<W> {
     fn timeout(&mut self, event: &DoorEvent, place: Place, progress: Progress) {
         let Progress { stage, of, .. } = progress;
         let window = Span(event.door.seq_timeout);
-        let verdict = format!("timed out after {window} with {stage} of {of} knocks");
+        let verdict = format!("timed out after {window}, {stage} of {of} knocks");
         let mut block = self.end(event, place, Mood::Notable, verdict);
         if is_lone(&block) {
             block.lone = Some(Lone { end: LoneEnd::TimedOut, attempts: 1 });
@@ -232,7 +224,7 @@ impl<W: Write> Text<W> {
         if let Some(expected) = expected {
             let cause = EndCause::TimedOut;
             let (door, at, number) = (place.1, event.at, stage + 1);
-            self.remember(place, Ended { door, expected, number, at, cause, block: id });
+            self.hindsight.remember(place, Ended { door, expected, number, at, cause, block: id });
         }
     }
 
@@ -248,7 +240,7 @@ impl<W: Write> Text<W> {
         let verdict = match reason {
             ResetReason::SequenceUsed => format!("ended with {stage} of {of} knocks"),
             ResetReason::OutOfOrder | ResetReason::Strays => {
-                format!("failed after {} of {window} with {stage} of {of} knocks", Span(elapsed))
+                format!("failed after {} of {window}, {stage} of {of} knocks", Span(elapsed))
             }
         };
         let mut block = self.end(event, place, Mood::Bad, verdict);
@@ -279,12 +271,12 @@ impl<W: Write> Text<W> {
             let told = advice::out_of_order(sequence, hit.stage, hit.port);
             block.notes.push(Note::Text(told));
         }
-        block.hold_until = self.hold(event.at, Self::OVERTAKEN_WAIT);
+        block.hold_until = self.hold(event.at, Hindsight::OVERTAKING);
         let id = self.queue.push(block);
         if let Some(expected) = self.expected(place.1, hit.stage) {
-            let cause = EndCause::Overtaken { by: (hit.port.0, hit.port.1) };
+            let cause = EndCause::Overtaken { by: hit.port };
             let (door, at, number) = (place.1, event.at, hit.stage + 1);
-            self.remember(place, Ended { door, expected, number, at, cause, block: id });
+            self.hindsight.remember(place, Ended { door, expected, number, at, cause, block: id });
         }
     }
 
@@ -293,14 +285,13 @@ impl<W: Write> Text<W> {
         // be told that was forgotten here.
         let Some(attempt) = self.attempts.get_mut(&place) else { return };
         let knocks = attempt.rows.iter().filter(|row| matches!(row, Row::Knock(_))).count();
-        let verdict =
-            format!("evicted at knock {knocks}: the table of attempts was full (max_attempts)");
+        let verdict = format!("evicted at knock {knocks}: max_attempts reached");
         let mut block = self.end(event, place, Mood::Bad, verdict);
         if is_lone(&block) {
             block.lone = Some(Lone { end: LoneEnd::Evicted, attempts: 1 });
             block.mood = Mood::Faint;
         }
-        block.hold_until = self.hold(event.at, Self::OVERTAKEN_WAIT);
+        block.hold_until = self.hold(event.at, Hindsight::OVERTAKING);
         self.push_ended(block);
     }
 
@@ -315,22 +306,20 @@ impl<W: Write> Text<W> {
     fn nothing_runs(&mut self, event: &DoorEvent, place: Place) {
         let Some((opened, id)) = self.opened.take() else { return };
         let Some(block) = self.queue.get_mut(id).filter(|_| opened == place) else { return };
-        let lease = Span(event.door.cmd_timeout);
-        block.notes.push(Note::Text(match event.kind {
-            EventKind::Renew => format!("open already: stays open for another {lease}"),
-            EventKind::Suppressed => {
-                let cooldown = Span(event.door.cooldown);
-                format!("within the cooldown of {cooldown}: start_command doesn't run again")
-            }
-            _ => {
-                block.mood = Mood::Bad;
-                "as many doors are open as max_leases allows: nothing runs".to_owned()
-            }
-        }));
+        let told = if event.kind == EventKind::Renew {
+            format!("open already: stays open for another {}", Span(event.door.cmd_timeout))
+        } else if event.kind == EventKind::Suppressed {
+            let cooldown = Span(event.door.cooldown);
+            format!("within the cooldown of {cooldown}: start_command doesn't run again")
+        } else {
+            block.mood = Mood::Bad;
+            "as many doors are open as max_leases allows: nothing runs".to_owned()
+        };
+        block.notes.push(Note::Text(told));
     }
 
     fn close(&mut self, event: &DoorEvent) {
-        let verdict = format!("closed, {} after it was opened", Span(event.door.cmd_timeout));
+        let verdict = format!("closed, {} after its last knock", Span(event.door.cmd_timeout));
         let mut block = Block::new(event.at, Mood::Strong, verdict);
         block.source = Some(event.source);
         block.door = Some(event.door.name.clone());
@@ -340,7 +329,9 @@ impl<W: Write> Text<W> {
         self.queue.push(block);
     }
 
-    fn lockout(&mut self, event: &DoorEvent) {
+    fn lockout(&mut self, event: &DoorEvent, place: Place) {
+        // From here on no knock comes late: they are all ignored.
+        self.hindsight.forget(place);
         let Some(limit) = event.door.failure_limit else { return };
         let failures = Counted(u64::from(limit.max_failures), "failed attempt");
         let verdict = format!("locked out for {} after {failures}", Span(limit.lockout));
@@ -362,7 +353,7 @@ impl<W: Write> Text<W> {
             format!("the clock stepped back by {back}{dropped}"),
         ));
         self.attempts.clear();
-        self.ended.clear();
+        self.hindsight.clear();
     }
 
     fn start(&mut self, door: &Door, source: std::net::IpAddr) {
@@ -374,35 +365,15 @@ impl<W: Write> Text<W> {
         }
     }
 
-    fn remember(&mut self, place: Place, ended: Ended) {
-        if let Some(list) = self.ended.get_mut(&place.0) {
-            list.retain(|other| other.door != place.1);
-            list.truncate(Self::MAX_ENDED_PER_SOURCE - 1);
-            list.push(ended);
-            return;
-        }
-        self.ended.insert(place.0, vec![ended]);
-    }
-
-    /// Looks whether this is the knock that an ended attempt of its source lacked.
+    /// Explains an attempt that ended, if this is the knock that it lacked.
     fn explain_ended(&mut self, packet: &Packet, at: Timestamp, origin: Origin) {
-        let Some(list) = self.ended.get_mut(&packet.source) else { return };
-        let (doors, local) = (&self.doors, &self.local);
-        let found = list.iter().position(|ended| {
-            at.saturating_duration_since(ended.at) <= Self::LATEST
-                && doors.all().get(ended.door).is_some_and(|door| {
-                    is_knock(door, ended.expected, packet) && sees(door, local, packet)
-                })
-        });
-        let Some(ended) = found.map(|index| list.swap_remove(index)) else { return };
+        let Some(ended) = self.hindsight.find(packet, at, &self.doors, &self.local) else { return };
         let Some(door) = self.doors.all().get(ended.door) else { return };
         let lag = at.saturating_duration_since(ended.at);
         let expected = Port::of(ended.expected);
         let told = match ended.cause {
             EndCause::TimedOut => advice::late(door, expected, ended.number, lag),
-            EndCause::Overtaken { by: (protocol, port) } => {
-                advice::overtaken(expected, Port(protocol, port), lag)
-            }
+            EndCause::Overtaken { by } => advice::overtaken(expected, by, lag),
         };
         let told = format!("{told} ({})", self.printer.frame(origin));
         if let Some(block) = self.queue.get_mut(ended.block).filter(|block| !is_folded(block)) {
@@ -492,6 +463,9 @@ impl<W: Write> Report for Text<W> {
     fn finish(&mut self, totals: &Totals) -> io::Result<()> {
         self.release(Timestamp::MAX)?;
         self.buffer.clear();
+        if self.printer.has_printed() {
+            self.buffer.push('\n');
+        }
         let palette = &self.printer.palette;
         summary::append(totals, palette, &mut self.buffer);
         if !totals.any_opened() && !self.explain.is_empty() {
@@ -512,24 +486,4 @@ fn is_lone(block: &Block) -> bool {
 
 fn is_folded(block: &Block) -> bool {
     block.lone.is_some_and(|lone| lone.attempts > 1)
-}
-
-/// Tells whether the packet is this knock for the door (S5).
-fn is_knock(door: &Door, knock: Knock, packet: &Packet) -> bool {
-    let flags_fit = match packet.transport {
-        Transport::Tcp { flags, .. } => door.flags.accept(flags),
-        Transport::Udp => true,
-    };
-    let same = |protocol: Protocol| protocol == knock.protocol;
-    same(packet.protocol()) && packet.destination_port == knock.port.get() && flags_fit
-}
-
-/// Tells whether the door sees the packet (S4).
-fn sees(door: &Door, local: &LocalAddresses, packet: &Packet) -> bool {
-    let for_it = if door.targets.is_empty() {
-        local.contains(packet.destination)
-    } else {
-        door.targets.contains(&packet.destination)
-    };
-    for_it && door.admits(packet.source)
 }

@@ -8,6 +8,8 @@ use knock_engine::output::{Event, EventKind, Output, ResetReason};
 use knock_engine::time::Timestamp;
 use serde::Serialize;
 
+use crate::knockd08::Decision;
+
 /// Everything that a run counted.
 #[derive(Clone, Debug)]
 pub struct Totals {
@@ -42,7 +44,11 @@ pub struct Totals {
 impl Totals {
     /// Makes totals in which nothing has happened yet.
     #[must_use]
-    pub fn new(decided_as: &'static str, local: LocalOrigin, doors: &[Arc<Door>]) -> Self {
+    pub fn new<'a>(
+        decided_as: &'static str,
+        local: LocalOrigin,
+        doors: impl IntoIterator<Item = &'a str>,
+    ) -> Self {
         Self {
             decided_as,
             local,
@@ -56,7 +62,7 @@ impl Totals {
             clock_steps: 0,
             truncated: false,
             damage: Vec::new(),
-            doors: doors.iter().map(|door| DoorTotals::new(&door.name)).collect(),
+            doors: doors.into_iter().map(DoorTotals::new).collect(),
         }
     }
 
@@ -71,6 +77,24 @@ impl Totals {
     /// Counts a packet that could not be decoded.
     pub fn count_skipped(&mut self, cause: &'static str) {
         *self.skipped.entry(cause).or_default() += 1;
+    }
+
+    /// Counts a decision of the original.
+    pub fn count_decision(&mut self, decision: &Decision) {
+        let door = match decision {
+            Decision::Stage(step) | Decision::Timeout(step) => &step.door,
+            Decision::Open { step, .. } | Decision::Lost { step, .. } => &step.door,
+            Decision::Disabled { door, .. } | Decision::Crash { door, .. } => door,
+        };
+        let Some(totals) = self.doors.get_mut(door.index) else { return };
+        match decision {
+            Decision::Stage(step) => totals.attempts += u64::from(step.stage == 1),
+            Decision::Open { .. } => totals.opens += 1,
+            Decision::Timeout(_) => totals.timeouts += 1,
+            Decision::Lost { reason, .. } => *totals.lost.entry(reason.name()).or_default() += 1,
+            Decision::Disabled { .. } => totals.disabled = true,
+            Decision::Crash { .. } => {}
+        }
     }
 
     /// Counts what an output says. Actions follow from events and are not counted.
@@ -161,6 +185,9 @@ pub struct DoorTotals {
     pub refused: u64,
     /// Whether the last one-time sequence was used up.
     pub disabled: bool,
+    /// With `--as knockd-0.8`: knocks and attempts that were lost, by reason.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub lost: BTreeMap<&'static str, u64>,
 }
 
 /// Attempts that were broken, by reason.
@@ -185,6 +212,12 @@ impl Resets {
 impl DoorTotals {
     fn new(door: &str) -> Self {
         Self { door: door.to_owned(), ..Self::default() }
+    }
+
+    /// Returns how many attempts were broken, or, of the original, how much was lost.
+    #[must_use]
+    pub fn failures(&self) -> u64 {
+        self.resets.sum() + self.lost.values().sum::<u64>()
     }
 
     fn count(&mut self, kind: EventKind, stage: u8) {
@@ -234,6 +267,11 @@ impl Doors {
     #[must_use]
     pub fn all(&self) -> &[Arc<Door>] {
         &self.all
+    }
+
+    /// Returns the doors' names, in the order of the config.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.all.iter().map(|door| door.name.as_str())
     }
 
     /// Returns which of the doors this is; `None` for a door of another config.

@@ -1,14 +1,13 @@
 //! The config of a run: its text, its diagnostics, its one-time files.
 
 use std::fs;
+use std::io::{self, Write as _};
 use std::path::Path;
 
 use anyhow::{Context as _, bail};
 use knock_engine::config::{self, Config, Diagnostic, Sequences, Severity};
 
-use crate::notice;
-use crate::report::escape::Escaped;
-use crate::report::format::Counted;
+use crate::diagnostics::{self, Colour, Source};
 
 /// What to do about warnings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,19 +29,14 @@ pub fn load(path: &Path, strictness: Strictness) -> anyhow::Result<Config> {
     let text = fs::read(path).with_context(|| format!("{name}: cannot read the config"))?;
     let parsed = config::parse(&text);
     report(path, &text, &parsed.diagnostics);
-    let fatal = |diagnostic: &&Diagnostic| {
+    let fatal = |diagnostic: &Diagnostic| {
         diagnostic.severity == Severity::Error || strictness == Strictness::Strict
     };
-    let errors = parsed.diagnostics.iter().filter(fatal).count() as u64;
     let mut config = match parsed.config {
-        Some(config) if errors == 0 => config,
-        _ => {
-            let strict = match strictness {
-                Strictness::Strict => ", with warnings as errors (--strict)",
-                Strictness::Lenient => "",
-            };
-            bail!("{name}: {} in the config{strict}", Counted(errors.max(1), "error"))
-        }
+        Some(config) if !parsed.diagnostics.iter().any(fatal) => config,
+        // What is wrong has been shown with its lines.
+        Some(_) => bail!("nothing was replayed: --strict takes warnings as errors"),
+        None => bail!("nothing was replayed: the config has errors"),
     };
     load_one_time_files(&mut config).with_context(|| name.to_string())?;
     Ok(config)
@@ -63,8 +57,11 @@ fn load_one_time_files(config: &mut Config) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn report(path: &Path, _text: &[u8], diagnostics: &[Diagnostic]) {
-    for diagnostic in diagnostics {
-        notice::warning(&format_args!("{}:{diagnostic}", Escaped(&path.to_string_lossy())));
-    }
+/// Shows what is wrong with a file, with its lines.
+fn report(path: &Path, text: &[u8], diagnostics: &[Diagnostic]) {
+    let coloured = anstream::AutoStream::choice(&io::stderr()) != anstream::ColorChoice::Never;
+    let colour = if coloured { Colour::Always } else { Colour::Never };
+    let shown = diagnostics::render(Source { path, text }, diagnostics, colour);
+    // Where standard error is closed there is nobody left to tell.
+    let _ = io::stderr().lock().write_all(shown.as_bytes());
 }

@@ -10,8 +10,8 @@ use knock_engine::time::Timestamp;
 use knock_engine::wire::{self, LinkType, Segment};
 use knock_engine::{Engine, HashKey};
 
-use super::OutputError;
 use super::progress::Progress;
+use super::{Judge, OutputError};
 use crate::report::{Doors, LocalOrigin, Origin, Report, Totals};
 use crate::trace::{Frame, Traces};
 
@@ -21,7 +21,7 @@ pub(super) struct Session {
     doors: Doors,
     /// The traces' names for messages.
     pub(super) names: Vec<String>,
-    pub(super) totals: Totals,
+    totals: Totals,
     report: Box<dyn Report>,
     /// Whether every line must appear at once.
     pub(super) live: bool,
@@ -53,38 +53,6 @@ impl Session {
             recorded: 0,
             link: None,
         }
-    }
-
-    /// Reads the traces to their end and judges every packet.
-    ///
-    /// # Errors
-    ///
-    /// A trace can't be read, a link type is unknown, or the report can't be written.
-    pub(super) fn read(
-        &mut self,
-        traces: &mut Traces<File>,
-        progress: &mut Progress,
-    ) -> anyhow::Result<()> {
-        loop {
-            if self.totals.packets.is_multiple_of(Progress::INTERVAL) {
-                progress.update(traces);
-            }
-            let Some(frame) = traces.next()? else { break };
-            self.totals.count_packet(frame.at, frame.captured.len());
-            let link = self.link_type(&frame)?;
-            match wire::decode(link, frame.captured) {
-                Ok(segment) if may_concern(&self.engine, &segment) => {
-                    let (packet, at) = (segment.packet(), frame.at);
-                    let origin = Origin { trace: frame.trace, frame: frame.number };
-                    self.take_recorded_addresses(traces);
-                    self.judge(&packet, at, origin).map_err(OutputError)?;
-                }
-                Ok(_) => self.totals.irrelevant += 1,
-                Err(undecoded) => self.totals.count_skipped(undecoded.name()),
-            }
-        }
-        progress.finish();
-        Ok(())
     }
 
     fn link_type(&mut self, frame: &Frame<'_>) -> anyhow::Result<LinkType> {
@@ -133,13 +101,36 @@ impl Session {
         }
         Ok(told)
     }
+}
 
-    /// Lets time run on until no deadline is left, and ends the report.
-    ///
-    /// # Errors
-    ///
-    /// The report can't be written.
-    pub(super) fn finish(&mut self) -> Result<(), OutputError> {
+impl Judge for Session {
+    fn read(&mut self, traces: &mut Traces<File>, progress: &mut Progress) -> anyhow::Result<()> {
+        loop {
+            if self.totals.packets.is_multiple_of(Progress::INTERVAL) {
+                progress.update(traces);
+            }
+            let Some(frame) = traces.next()? else { break };
+            self.totals.count_packet(frame.at, frame.captured.len());
+            let link = self.link_type(&frame)?;
+            match wire::decode(link, frame.captured) {
+                Ok(segment) if may_concern(&self.engine, &segment) => {
+                    let (packet, at) = (segment.packet(), frame.at);
+                    let origin = Origin { trace: frame.trace, frame: frame.number };
+                    self.take_recorded_addresses(traces);
+                    self.judge(&packet, at, origin).map_err(OutputError)?;
+                }
+                Ok(_) => self.totals.irrelevant += 1,
+                Err(undecoded) => self.totals.count_skipped(undecoded.name()),
+            }
+        }
+        Ok(())
+    }
+
+    fn totals(&mut self) -> &mut Totals {
+        &mut self.totals
+    }
+
+    fn finish(&mut self) -> Result<(), OutputError> {
         while let Some(deadline) = self.engine.poll_timeout() {
             self.engine.handle_timeout(deadline.at);
             self.drain(None)?;
@@ -150,7 +141,7 @@ impl Session {
 }
 
 /// Tells whether some door may care for a packet, by its port and flags alone.
-fn may_concern(_engine: &Engine, segment: &Segment<'_>) -> bool {
-    let _ = segment.tcp_flags().unwrap_or(TcpFlags::NONE);
-    true
+fn may_concern(engine: &Engine, segment: &Segment<'_>) -> bool {
+    let flags = segment.tcp_flags().unwrap_or(TcpFlags::NONE);
+    engine.is_candidate(segment.protocol(), segment.destination_port(), flags)
 }
