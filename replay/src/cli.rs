@@ -42,6 +42,30 @@ Examples:
     knock-replay run -c knockd.conf --format jsonl *.pcap.gz | jq -c 'select(.event == \"open\")'
 ";
 
+const EXPLAIN_ABOUT: &str = "Tells why a knock did not open the door, packet by packet";
+
+const EXPLAIN_LONG_ABOUT: &str = "\
+Tells why a knock did not open the door, packet by packet.
+
+Every TCP and UDP packet of a source towards this host, with what it came to at each door, then a \
+sentence for each door that says what happened and what would help. It has an answer also where \
+no attempt ever began: the knocks never came, came by the wrong protocol, or went to another \
+address.
+
+The verdicts are the events that docs/FORMATS.md explains (stage, duplicate, repeat, restart, \
+stray, reset, timeout, open and the rest), and why a packet was none of a door's business: \
+wrong_target, wrong_protocol, wrong_flags, not_first_knock, denied, locked_out, disabled, \
+undecodable, other_port.";
+
+const EXPLAIN_EXAMPLES: &str = "\
+Examples:
+  Why did nobody get in?
+    knock-replay explain -c /etc/knockd.conf knocks.pcap
+
+  What became of the packets of one address:
+    knock-replay explain -c knockd.conf --source 198.51.100.7 --local 192.0.2.5 knocks.pcap
+";
+
 /// The whole command line.
 #[derive(Debug, Parser)]
 #[command(
@@ -70,6 +94,14 @@ pub enum Command {
         after_long_help = format!("{RUN_EXAMPLES}\n{EXIT_CODES}")
     )]
     Run(RunArgs),
+    /// `explain`.
+    #[command(
+        about = EXPLAIN_ABOUT,
+        long_about = EXPLAIN_LONG_ABOUT,
+        after_help = EXIT_CODES,
+        after_long_help = format!("{EXPLAIN_EXAMPLES}\n{EXIT_CODES}")
+    )]
+    Explain(ExplainArgs),
 }
 
 /// The arguments of `knock-replay run`.
@@ -116,6 +148,50 @@ pub struct RunArgs {
     ///
     /// pcap and pcapng are read, plain or compressed with gzip, zstd or lz4, whatever the file's
     /// name. Several traces become one stream, in the order of their time stamps.
+    #[arg(value_name = "TRACE", required = true)]
+    pub traces: Vec<PathBuf>,
+}
+
+/// The arguments of `knock-replay explain`.
+#[derive(Args, Debug)]
+pub struct ExplainArgs {
+    /// The config to judge by, a knockd.conf
+    #[arg(short, long, value_name = "FILE")]
+    pub config: PathBuf,
+
+    /// The source to explain
+    ///
+    /// Without this option every source that touched a knock port is explained, at most 200 of
+    /// them. The traces are read twice then, and standard input is kept in a temporary file.
+    #[arg(long, value_name = "ADDR")]
+    pub source: Option<IpAddr>,
+
+    /// Addresses of the host that the capture was made on, separated by commas
+    ///
+    /// As for run: without this option the addresses that a pcapng records are taken; where there
+    /// are none, every destination that is not multicast or 255.255.255.255 counts as local.
+    #[arg(long, value_name = "ADDR", value_delimiter = ',')]
+    pub local: Vec<IpAddr>,
+
+    /// List packets to other ports one by one, instead of runs of them on one line
+    #[arg(short, long)]
+    pub all: bool,
+
+    /// Take warnings about the config as errors
+    #[arg(long)]
+    pub strict: bool,
+
+    /// Skip damaged stretches of a trace and read on behind them
+    #[arg(long)]
+    pub resync: bool,
+
+    /// When to use colours
+    ///
+    /// With auto, where standard output is a terminal and NO_COLOR is not set.
+    #[arg(long, value_name = "WHEN", value_enum, default_value_t = ColorWhen::Auto)]
+    pub color: ColorWhen,
+
+    /// Captures to read, or - for standard input
     #[arg(value_name = "TRACE", required = true)]
     pub traces: Vec<PathBuf>,
 }

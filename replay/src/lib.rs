@@ -2,6 +2,7 @@
 
 pub mod cli;
 pub mod diagnostics;
+pub mod explain;
 pub mod knockd08;
 pub mod notice;
 pub mod report;

@@ -2,11 +2,13 @@
 
 pub mod config;
 mod judge;
+pub(crate) mod link;
 mod original;
 mod progress;
 
 use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal as _, StdoutLock};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use knock_engine::local::LocalAddresses;
@@ -25,6 +27,10 @@ use crate::report::{
     TextOptions, Totals,
 };
 use crate::trace::{Ending, OnDamage, TraceError, Traces};
+
+/// What S4 assumes where nobody knows better.
+pub(crate) const ASSUMED_LOCAL: &str =
+    "local addresses unknown: every unicast destination counts as local (--local)";
 
 /// The report could not be written.
 #[derive(Debug, Error)]
@@ -52,11 +58,10 @@ pub fn run(args: &RunArgs) -> anyhow::Result<()> {
 }
 
 fn run_engine(args: &RunArgs) -> anyhow::Result<()> {
-    let strictness = if args.strict { Strictness::Strict } else { Strictness::Lenient };
-    let config = config::load(&args.config, strictness)?;
-    let mut traces = open_traces(args)?;
+    let config = config::load(&args.config, strictness(args.strict))?;
+    let mut traces = Traces::open(&args.traces, on_damage(args.resync))?;
     let doors = Doors::new(&config.doors);
-    let (local, origin) = local_addresses(args, &traces);
+    let (local, origin) = local_addresses(&args.local, &traces);
     let totals = Totals::new(args.decide_as.name(), origin, doors.names());
     let report = make_report(args, &doors, &local, &traces);
     let mut session = Session::new(config, local, totals, report);
@@ -67,8 +72,8 @@ fn run_engine(args: &RunArgs) -> anyhow::Result<()> {
 
 fn run_original(args: &RunArgs) -> anyhow::Result<()> {
     let config = original::load(&args.config)?;
-    let mut traces = open_traces(args)?;
-    let (local, origin) = local_addresses(args, &traces);
+    let mut traces = Traces::open(&args.traces, on_damage(args.resync))?;
+    let (local, origin) = local_addresses(&args.local, &traces);
     let totals = Totals::new(args.decide_as.name(), origin, config.door_names());
     let mut session = OriginalSession::new(config, local, totals, make_original_report(args));
     session.live = is_live(&traces);
@@ -102,28 +107,37 @@ fn conclude(
         note_damage(error, judge.totals());
     }
     note_endings(&args.traces, traces, judge.totals());
+    warn_of_endings(traces);
     let assumed = judge.totals().local == LocalOrigin::Assumed && judge.totals().judged > 0;
     if args.format == Format::Text && assumed {
-        let told = "local addresses unknown: every unicast destination counts as local (--local)";
-        notice::note(&told);
+        notice::note(&ASSUMED_LOCAL);
     }
     judge.finish()?;
     read
 }
 
-fn open_traces(args: &RunArgs) -> anyhow::Result<Traces<File>> {
-    let on_damage = if args.resync { OnDamage::Resync } else { OnDamage::Stop };
-    Ok(Traces::open(&args.traces, on_damage)?)
+/// Returns what to do about warnings of the config.
+pub(crate) const fn strictness(is_strict: bool) -> Strictness {
+    if is_strict { Strictness::Strict } else { Strictness::Lenient }
+}
+
+/// Returns what to do about damaged stretches of a trace.
+pub(crate) const fn on_damage(resyncs: bool) -> OnDamage {
+    if resyncs { OnDamage::Resync } else { OnDamage::Stop }
 }
 
 /// Returns the traces' names for messages.
-fn names(traces: &Traces<File>) -> Vec<String> {
+pub(crate) fn names(traces: &Traces<File>) -> Vec<String> {
     traces.readers().iter().map(|reader| reader.name().to_owned()).collect()
 }
 
-fn local_addresses(args: &RunArgs, traces: &Traces<File>) -> (LocalAddresses, LocalOrigin) {
-    if !args.local.is_empty() {
-        return (LocalAddresses::Known(args.local.clone()), LocalOrigin::Given);
+/// Returns the local addresses (S4): those given, else those that a trace recorded.
+pub(crate) fn local_addresses(
+    given: &[IpAddr],
+    traces: &Traces<File>,
+) -> (LocalAddresses, LocalOrigin) {
+    if !given.is_empty() {
+        return (LocalAddresses::Known(given.to_vec()), LocalOrigin::Given);
     }
     match traces.local_addresses() {
         [] => (LocalAddresses::Unknown, LocalOrigin::Assumed),
@@ -176,7 +190,8 @@ fn given_names(args: &RunArgs) -> Vec<String> {
     args.traces.iter().map(|path| path.to_string_lossy().into_owned()).collect()
 }
 
-fn palette(when: ColorWhen) -> Palette {
+/// Returns the colours for standard output.
+pub(crate) fn palette(when: ColorWhen) -> Palette {
     let coloured = match when {
         ColorWhen::Always => true,
         ColorWhen::Never => false,
@@ -188,7 +203,7 @@ fn palette(when: ColorWhen) -> Palette {
 }
 
 /// Returns the columns of the terminal; 80 where there is none.
-fn width() -> usize {
+pub(crate) fn width() -> usize {
     const WITHOUT_TERMINAL: usize = 80;
     if !io::stdout().is_terminal() {
         return WITHOUT_TERMINAL;
@@ -237,18 +252,10 @@ fn note_damage(error: &anyhow::Error, totals: &mut Totals) {
     }
 }
 
-/// Warns of traces that were cut off or damaged, and puts that into the totals.
+/// Puts into the totals which traces were cut off or damaged.
 fn note_endings(paths: &[PathBuf], traces: &Traces<File>, totals: &mut Totals) {
     for (reader, path) in traces.readers().iter().zip(paths) {
-        let name = reader.name();
-        if let Some(Ending::Truncated { offset, missing }) = reader.ending() {
-            totals.truncated = true;
-            let missing = missing.map(|bytes| format!(", {} missing", Counted(bytes, "byte")));
-            let missing = missing.unwrap_or_default();
-            notice::warning(&format_args!(
-                "{name}: cut off in the record at byte {offset}{missing}; all before it was read"
-            ));
-        }
+        totals.truncated |= matches!(reader.ending(), Some(Ending::Truncated { .. }));
         for skipped in reader.skipped().stretches() {
             totals.damage.push(Damage {
                 trace: path.to_string_lossy().into_owned(),
@@ -256,6 +263,22 @@ fn note_endings(paths: &[PathBuf], traces: &Traces<File>, totals: &mut Totals) {
                 bytes: Some(skipped.bytes),
                 cause: skipped.cause.to_string(),
             });
+        }
+    }
+}
+
+/// Warns of traces that were cut off or damaged.
+pub(crate) fn warn_of_endings(traces: &Traces<File>) {
+    for reader in traces.readers() {
+        let name = reader.name();
+        if let Some(Ending::Truncated { offset, missing }) = reader.ending() {
+            let missing = missing.map(|bytes| format!(", {} missing", Counted(bytes, "byte")));
+            let missing = missing.unwrap_or_default();
+            notice::warning(&format_args!(
+                "{name}: cut off in the record at byte {offset}{missing}; all before it was read"
+            ));
+        }
+        for skipped in reader.skipped().stretches() {
             notice::warning(&format_args!(
                 "{name}: damaged at {}: {}; {} skipped",
                 skipped.position,

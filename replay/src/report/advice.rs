@@ -15,10 +15,10 @@ const LONGEST_REORDERING: Duration = Duration::from_millis(300);
 
 /// A port as the reports name it: `7000/tcp`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Port(pub(super) Protocol, pub(super) u16);
+pub(crate) struct Port(pub(crate) Protocol, pub(crate) u16);
 
 impl Port {
-    pub(super) const fn of(knock: Knock) -> Self {
+    pub(crate) const fn of(knock: Knock) -> Self {
         Self(knock.protocol, knock.port.get())
     }
 }
@@ -30,7 +30,7 @@ impl fmt::Display for Port {
 }
 
 /// The knock that was overtaken came after all, this much later.
-pub(super) fn overtaken(expected: Port, by: Port, lag: Duration) -> String {
+pub(crate) fn overtaken(expected: Port, by: Port, lag: Duration) -> String {
     let lag_text = Span(lag);
     if lag <= LONGEST_REORDERING {
         return format!(
@@ -45,7 +45,7 @@ pub(super) fn overtaken(expected: Port, by: Port, lag: Duration) -> String {
 }
 
 /// Another knock of the sequence came in place of the next one, which (so far) did not.
-pub(super) fn out_of_order(sequence: &Sequence, stage: u8, came: Port) -> String {
+pub(crate) fn out_of_order(sequence: &Sequence, stage: u8, came: Port) -> String {
     let stage = usize::from(stage);
     let knocks = sequence.knocks();
     let Some(expected) = knocks.get(stage).copied().map(Port::of) else {
@@ -75,7 +75,7 @@ pub(super) fn out_of_order(sequence: &Sequence, stage: u8, came: Port) -> String
 }
 
 /// The missing knock came after the attempt's window had closed.
-pub(super) fn late(door: &Door, expected: Port, number: u8, lag: Duration) -> String {
+pub(crate) fn late(door: &Door, expected: Port, number: u8, lag: Duration) -> String {
     let window = Span(door.seq_timeout);
     let needed = (door.seq_timeout + lag).as_secs() + 1;
     let needed = Span(Duration::from_secs(needed));
@@ -90,12 +90,12 @@ pub(super) fn late(door: &Door, expected: Port, number: u8, lag: Duration) -> St
 }
 
 /// The next knock never came in time.
-pub(super) fn missing(expected: Port, number: u8) -> String {
+pub(crate) fn missing(expected: Port, number: u8) -> String {
     format!("knock {number}, {expected}, did not come")
 }
 
 /// Too many other ports were hit.
-pub(super) fn scanned(max_strays: u16) -> String {
+pub(crate) fn scanned(max_strays: u16) -> String {
     let hit = Counted(u64::from(max_strays) + 1, "other port");
     format!(
         "{hit} were hit in between: that looks like a port scan; max_strays allows {max_strays}"

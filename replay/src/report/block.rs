@@ -320,7 +320,7 @@ fn gap_text(gap: Duration) -> String {
 
 /// Breaks text between words into lines of at most `width` characters; a longer word stays whole.
 /// A number and its unit count as one word, and so do `frame` and its number.
-fn wrap(text: &str, width: usize) -> Vec<String> {
+pub(crate) fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines = Vec::new();
     let mut line = String::new();
     let mut words = text.split(' ').peekable();

@@ -3,8 +3,8 @@
 //! A [`Report`] is told every output in order and never looks back at the trace; what it needs
 //! to explain an attempt it remembers itself, within limits.
 
-mod advice;
-mod block;
+pub(crate) mod advice;
+pub(crate) mod block;
 pub mod escape;
 pub mod format;
 mod jsonl;

@@ -2,18 +2,18 @@
 
 use std::fs::File;
 
-use anyhow::Context as _;
 use knock_engine::config::Config;
 use knock_engine::local::LocalAddresses;
 use knock_engine::packet::{Packet, TcpFlags};
 use knock_engine::time::Timestamp;
-use knock_engine::wire::{self, LinkType, Segment};
+use knock_engine::wire::{self, Segment};
 use knock_engine::{Engine, HashKey};
 
+use super::link::LinkTypes;
 use super::progress::Progress;
 use super::{Judge, OutputError};
 use crate::report::{Doors, LocalOrigin, Origin, Report, Totals};
-use crate::trace::{Frame, Traces};
+use crate::trace::Traces;
 
 /// An engine at work, with what it tells and what is counted.
 pub(super) struct Session {
@@ -27,8 +27,7 @@ pub(super) struct Session {
     pub(super) live: bool,
     /// How many recorded local addresses the engine knows.
     recorded: usize,
-    /// The link type of the frame before, which nearly always is that of the next.
-    link: Option<(u32, LinkType)>,
+    links: LinkTypes,
 }
 
 impl Session {
@@ -51,23 +50,8 @@ impl Session {
             report,
             live: false,
             recorded: 0,
-            link: None,
+            links: LinkTypes::default(),
         }
-    }
-
-    fn link_type(&mut self, frame: &Frame<'_>) -> anyhow::Result<LinkType> {
-        if let Some((number, link)) = self.link
-            && number == frame.link_type
-        {
-            return Ok(link);
-        }
-        let link = LinkType::from_linktype(frame.link_type);
-        let link = link.with_context(|| {
-            let name = self.names.get(frame.trace).map_or("trace", String::as_str);
-            format!("{name}: frame {}", frame.number)
-        })?;
-        self.link = Some((frame.link_type, link));
-        Ok(link)
     }
 
     /// Tells the engine of local addresses that a pcapng has told since the last packet (S4).
@@ -111,7 +95,7 @@ impl Judge for Session {
             }
             let Some(frame) = traces.next()? else { break };
             self.totals.count_packet(frame.at, frame.captured.len());
-            let link = self.link_type(&frame)?;
+            let link = self.links.of(&frame, &self.names)?;
             match wire::decode(link, frame.captured) {
                 Ok(segment) if may_concern(&self.engine, &segment) => {
                     let (packet, at) = (segment.packet(), frame.at);

@@ -1,0 +1,226 @@
+//! `knock-replay explain`: why did my knock not open the door?
+//!
+//! Where `run` tells of attempts, this tells of packets: each one that a source sent to this host,
+//! with what it came to at every door, and then a sentence for each door. So it has an answer also
+//! where no attempt ever began.
+//!
+//! The traces are read twice where no source is given: once to see which sources touched a knock
+//! port at all, and once to judge.
+
+mod guard;
+mod page;
+mod sentence;
+mod story;
+mod watch;
+
+use std::fs::File;
+use std::io::{self, Seek as _, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use knock_engine::config::Config;
+use knock_engine::local::LocalAddresses;
+use knock_engine::output::{DoorEvent, Event, Output};
+use knock_engine::packet::Packet;
+use knock_engine::time::Timestamp;
+use knock_engine::wire::{self, LinkType, Undecoded};
+use knock_engine::{Engine, HashKey};
+
+use self::page::Page;
+use self::story::{Belongs, Others, Seen, Stories};
+use self::watch::KnockPorts;
+use crate::cli::ExplainArgs;
+use crate::notice;
+use crate::report::{Doors, Origin};
+use crate::run::link::LinkTypes;
+use crate::run::{self, OutputError, config};
+use crate::trace::{Frame, OnDamage, TraceReader, Traces};
+
+/// Explains what every packet of one source, or of all that touched a knock port, came to.
+///
+/// # Errors
+///
+/// The config has errors, a trace can't be read to its end (everything before that place has been
+/// explained then), or the report can't be written.
+pub fn explain(args: &ExplainArgs) -> anyhow::Result<()> {
+    let config = config::load(&args.config, run::strictness(args.strict))?;
+    let sources = TraceFiles::open(&args.traces, args.source.is_none())?;
+    let on_damage = run::on_damage(args.resync);
+    let ports = KnockPorts::new(&config);
+    let mut traces = sources.traces(on_damage)?;
+    let (local, _) = run::local_addresses(&args.local, &traces);
+    let watched = match args.source {
+        Some(source) => watch::Watched::only(source),
+        None => {
+            let watched = watch::Watched::find(&mut traces, &ports, &local);
+            traces = sources.traces(on_damage)?;
+            watched
+        }
+    };
+    let others = if args.all { Others::Listed } else { Others::Folded };
+    let stories = Stories::new(&config, watched, others);
+    let mut explainer = Explainer::new(config, local, ports, stories);
+    explainer.take_addresses = args.local.is_empty();
+    explainer.names = run::names(&traces);
+    let read = explainer.read(&mut traces);
+    explainer.finish();
+    run::warn_of_endings(&traces);
+    if explainer.local == LocalAddresses::Unknown {
+        notice::note(&run::ASSUMED_LOCAL);
+    }
+    let palette = run::palette(args.color);
+    let mut page = Page::new(palette, run::width(), &args.traces);
+    let text = page.print(&explainer.stories, &explainer.local);
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(OutputError::from)?;
+    read
+}
+
+/// The traces, such that they can be read more than once.
+struct TraceFiles<'a> {
+    paths: &'a [PathBuf],
+    /// What came from standard input, where it is read more than once.
+    spool: Option<File>,
+}
+
+impl<'a> TraceFiles<'a> {
+    fn open(paths: &'a [PathBuf], is_read_twice: bool) -> anyhow::Result<Self> {
+        let has_stdin = paths.iter().any(|path| path == Path::new("-"));
+        let spool = (has_stdin && is_read_twice).then(|| {
+            let mut spool = tempfile::tempfile()?;
+            io::copy(&mut io::stdin().lock(), &mut spool)?;
+            Ok::<_, io::Error>(spool)
+        });
+        let spool = spool.transpose().context(
+            "standard input: cannot be kept in a temporary file, as is needed without --source",
+        )?;
+        Ok(Self { paths, spool })
+    }
+
+    fn traces(&self, on_damage: OnDamage) -> anyhow::Result<Traces<File>> {
+        let mut readers = Vec::with_capacity(self.paths.len());
+        for path in self.paths {
+            readers.push(match &self.spool {
+                Some(spool) if path == Path::new("-") => {
+                    let mut file = spool.try_clone().context("standard input")?;
+                    file.rewind().context("standard input")?;
+                    TraceReader::new(file, "standard input", on_damage)?
+                }
+                _ => TraceReader::open(path, on_damage)?,
+            });
+        }
+        Ok(Traces::new(readers))
+    }
+}
+
+/// An engine at work, with the stories that it makes of packets.
+struct Explainer {
+    engine: Engine,
+    doors: Doors,
+    local: LocalAddresses,
+    ports: KnockPorts,
+    stories: Stories,
+    take_addresses: bool,
+    recorded: usize,
+    links: LinkTypes,
+    /// The traces' names for messages.
+    names: Vec<String>,
+}
+
+impl Explainer {
+    /// The key of the engine's tables. No output depends on it (S15).
+    const KEY: HashKey = HashKey([0x7365_7361_6d65, 0x6578_706c_6169_6e00]);
+
+    fn new(config: Config, local: LocalAddresses, ports: KnockPorts, stories: Stories) -> Self {
+        let doors = Doors::new(&config.doors);
+        Self {
+            stories,
+            engine: Engine::new(config, local.clone(), Self::KEY),
+            doors,
+            local,
+            ports,
+            take_addresses: false,
+            recorded: 0,
+            links: LinkTypes::default(),
+            names: Vec::new(),
+        }
+    }
+
+    fn read(&mut self, traces: &mut Traces<File>) -> anyhow::Result<()> {
+        loop {
+            let recorded = traces.local_addresses();
+            if self.take_addresses && recorded.len() > self.recorded {
+                self.recorded = recorded.len();
+                self.local = LocalAddresses::Known(recorded.to_vec());
+                self.engine.handle_local_addresses(self.local.clone());
+            }
+            let Some(frame) = traces.next()? else { return Ok(()) };
+            let link = self.links.of(&frame, &self.names)?;
+            let origin = Origin { trace: frame.trace, frame: frame.number };
+            match wire::decode(link, frame.captured) {
+                Ok(segment) => self.packet(&segment.packet(), frame.at, origin),
+                Err(cause) => self.undecoded(link, &frame, cause),
+            }
+        }
+    }
+
+    fn packet(&mut self, packet: &Packet, at: Timestamp, origin: Origin) {
+        self.engine.handle_packet(packet, at);
+        let events = self.drain(origin);
+        self.stories.note_guarded(packet, at, origin);
+        if self.stories.is_watched(packet.source) && self.is_for_us(packet) {
+            let disregard = |door: usize| self.engine.disregard(door, packet);
+            self.stories.note_packet(Seen { packet, at, origin }, &events, disregard);
+        }
+    }
+
+    /// Tells whether a packet is worth a line: sent to this host or a target, or to a knock port
+    /// wherever it is, for a wrong address is a reason too.
+    fn is_for_us(&self, packet: &Packet) -> bool {
+        let target = |door: &std::sync::Arc<knock_engine::config::Door>| {
+            door.targets.contains(&packet.destination)
+        };
+        self.local.contains(packet.destination)
+            || self.doors.all().iter().any(target)
+            || self.ports.contains(packet.destination_port)
+    }
+
+    fn undecoded(&mut self, link: LinkType, frame: &Frame<'_>, cause: Undecoded) {
+        let Some(parties) = wire::parties(link, frame.captured) else { return };
+        if self.stories.is_watched(parties.source) && self.local.contains(parties.destination) {
+            let origin = Origin { trace: frame.trace, frame: frame.number };
+            self.stories.note_undecoded(&parties, cause, (frame.at, origin));
+        }
+    }
+
+    /// Takes the engine's outputs: those of deadlines become lines at once, those of the packet at
+    /// hand are returned with the number of their door.
+    fn drain(&mut self, origin: Origin) -> Vec<(usize, DoorEvent)> {
+        let mut of_packet = Vec::new();
+        while let Some(output) = self.engine.poll_output() {
+            match output {
+                Output::Action(action) => self.stories.note_action(&action, &self.doors),
+                Output::Event(Event::ClockStep { .. }) => self.stories.clock_steps += 1,
+                // Its packets say that the door is disabled.
+                Output::Event(Event::Disabled { .. }) => {}
+                Output::Event(Event::Door(event)) => {
+                    let Some(door) = self.doors.index(&event.door) else { continue };
+                    if self.stories.note_event(door, &event, origin) == Belongs::ToPacket {
+                        of_packet.push((door, event));
+                    }
+                }
+            }
+        }
+        of_packet
+    }
+
+    /// Lets time run on until no deadline is left.
+    fn finish(&mut self) {
+        let nowhere = Origin { trace: 0, frame: 0 };
+        while let Some(deadline) = self.engine.poll_timeout() {
+            self.engine.handle_timeout(deadline.at);
+            let left = self.drain(nowhere);
+            debug_assert!(left.is_empty(), "without a packet only deadlines bring events");
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! Whose packets are worth an explanation.
+
+use std::collections::{HashMap, HashSet};
+use std::fs::File;
+use std::net::IpAddr;
+
+use knock_engine::config::{Config, Sequences};
+use knock_engine::local::LocalAddresses;
+use knock_engine::wire::{self, LinkType};
+
+use crate::trace::Traces;
+
+/// The ports of all knocks of all doors, whatever their protocol: a knock by the wrong protocol
+/// wants an explanation most of all.
+pub(super) struct KnockPorts {
+    ports: HashSet<u16>,
+}
+
+impl KnockPorts {
+    pub(super) fn new(config: &Config) -> Self {
+        let mut ports = HashSet::new();
+        for door in &config.doors {
+            let sequences: Vec<_> = match &door.sequences {
+                Sequences::Fixed(sequence) => vec![sequence],
+                Sequences::OneTime { lines, .. } => lines.iter().map(|its| &its.sequence).collect(),
+            };
+            let knocks = sequences.into_iter().flat_map(|sequence| sequence.knocks());
+            ports.extend(knocks.map(|knock| knock.port.get()));
+        }
+        Self { ports }
+    }
+
+    pub(super) fn contains(&self, port: u16) -> bool {
+        self.ports.contains(&port)
+    }
+}
+
+/// The sources that are explained.
+#[derive(Debug)]
+pub(super) struct Watched {
+    sources: HashSet<IpAddr>,
+    /// The one that was asked for.
+    pub(super) only: Option<IpAddr>,
+    /// How many more sources touched a knock port.
+    pub(super) unwatched: usize,
+}
+
+/// What a source did to the knock ports.
+struct Touches {
+    order: usize,
+    ports: HashSet<u16>,
+}
+
+impl Watched {
+    /// The most sources that one report explains. Of more, those that touched the most knock ports
+    /// are chosen, for those are the ones that tried.
+    const LIMIT: usize = 200;
+
+    /// Watches the source that was asked for.
+    pub(super) fn only(source: IpAddr) -> Self {
+        Self { sources: HashSet::from([source]), only: Some(source), unwatched: 0 }
+    }
+
+    /// Watches the sources that touched a knock port of this host. Where a trace can't be read,
+    /// what lies before that place counts; the second reading reports the error.
+    pub(super) fn find(
+        traces: &mut Traces<File>,
+        ports: &KnockPorts,
+        local: &LocalAddresses,
+    ) -> Self {
+        let mut touches: HashMap<IpAddr, Touches> = HashMap::new();
+        while let Ok(Some(frame)) = traces.next() {
+            let Ok(link) = LinkType::from_linktype(frame.link_type) else { break };
+            let Ok(segment) = wire::decode(link, frame.captured) else { continue };
+            let port = segment.destination_port();
+            if !ports.contains(port) {
+                continue;
+            }
+            let packet = segment.packet();
+            // The server's own answers come from its address, and go to high ports.
+            let is_our_own =
+                matches!(local, LocalAddresses::Known(_)) && local.contains(packet.source);
+            if !is_our_own {
+                let order = touches.len();
+                let of_source = touches
+                    .entry(packet.source)
+                    .or_insert_with(|| Touches { order, ports: HashSet::new() });
+                of_source.ports.insert(port);
+            }
+        }
+        let mut ranked: Vec<_> = touches.into_iter().collect();
+        ranked.sort_by_key(|(_, touch)| (std::cmp::Reverse(touch.ports.len()), touch.order));
+        let unwatched = ranked.len().saturating_sub(Self::LIMIT);
+        let sources = ranked.into_iter().take(Self::LIMIT).map(|(source, _)| source).collect();
+        Self { sources, only: None, unwatched }
+    }
+
+    pub(super) fn contains(&self, source: IpAddr) -> bool {
+        self.sources.contains(&source)
+    }
+}
