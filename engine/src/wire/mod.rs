@@ -9,6 +9,7 @@
 //! leaves segmentation to its network card writes a total length of 0. Lengths that say where the
 //! next header begins are checked.
 
+mod glance;
 mod link;
 mod parties;
 mod segment;
@@ -17,6 +18,7 @@ mod undecoded;
 use etherparse::err::{ipv4, ipv6};
 use etherparse::{EtherType, IpNumber, Ipv4HeaderSlice, Ipv6Header, Ipv6HeaderSlice};
 
+pub use glance::{Glance, glance};
 pub use link::{LinkType, UnsupportedLinkType};
 pub use parties::{Parties, parties};
 pub use segment::Segment;

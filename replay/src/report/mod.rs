@@ -19,7 +19,7 @@ pub use jsonl::Jsonl;
 pub use original::{Cause, Close, OriginalReport, OriginalText};
 pub use summary::Summary;
 pub use text::{Pace, Text, TextOptions};
-pub use totals::{Damage, DoorTotals, Doors, LocalOrigin, Resets, Totals};
+pub use totals::{Damage, DoorTotals, Doors, LocalOrigin, Resets, Tally, Totals};
 
 use std::io;
 

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use foldhash::fast::FixedState;
 use knock_engine::config::Door;
 use knock_engine::output::{Event, EventKind, Output, ResetReason};
 use knock_engine::time::Timestamp;
@@ -68,15 +69,28 @@ impl Totals {
 
     /// Counts a packet of this stamp and captured length.
     pub fn count_packet(&mut self, at: Timestamp, captured: usize) {
-        self.packets += 1;
-        self.bytes += u64::try_from(captured).unwrap_or(u64::MAX);
-        self.first = Some(self.first.map_or(at, |first| first.min(at)));
-        self.last = Some(self.last.map_or(at, |last| last.max(at)));
+        let mut tally = Tally::default();
+        tally.count(at, captured);
+        self.add(&tally);
     }
 
-    /// Counts a packet that could not be decoded.
-    pub fn count_skipped(&mut self, cause: &'static str) {
-        *self.skipped.entry(cause).or_default() += 1;
+    /// Adds what a stretch of frames came to.
+    pub fn add(&mut self, tally: &Tally) {
+        if tally.packets == 0 {
+            return;
+        }
+        self.packets += tally.packets;
+        self.bytes += tally.bytes;
+        self.irrelevant += tally.irrelevant;
+        self.first = Some(self.first.map_or(tally.first, |first| first.min(tally.first)));
+        self.last = self.last.max(Some(tally.last));
+    }
+
+    /// Counts packets that could not be decoded.
+    pub fn count_skipped(&mut self, cause: &'static str, packets: u64) {
+        if packets > 0 {
+            *self.skipped.entry(cause).or_default() += packets;
+        }
     }
 
     /// Counts a decision of the original.
@@ -122,6 +136,45 @@ impl Totals {
     #[must_use]
     pub fn all_skipped(&self) -> u64 {
         self.skipped.values().sum()
+    }
+}
+
+/// Counts a stretch of frames: what can be counted without a look at the doors.
+#[derive(Clone, Copy, Debug)]
+pub struct Tally {
+    packets: u64,
+    bytes: u64,
+    first: Timestamp,
+    last: Timestamp,
+    /// Packets that no door listens to.
+    pub irrelevant: u64,
+}
+
+impl Default for Tally {
+    fn default() -> Self {
+        let (first, last) = (Timestamp::MAX, Timestamp::ZERO);
+        Self { packets: 0, bytes: 0, first, last, irrelevant: 0 }
+    }
+}
+
+impl Tally {
+    /// How many frames one stretch has at most, so that others get a word in between.
+    const LONGEST: u64 = 65_536;
+
+    /// Counts a frame of this stamp and captured length.
+    #[inline]
+    pub fn count(&mut self, at: Timestamp, captured: usize) {
+        self.packets += 1;
+        self.bytes += captured as u64;
+        self.first = self.first.min(at);
+        self.last = self.last.max(at);
+    }
+
+    /// Tells whether the stretch is long enough.
+    #[inline]
+    #[must_use]
+    pub fn is_time_to_look_up(&self) -> bool {
+        self.packets >= Self::LONGEST
     }
 }
 
@@ -251,7 +304,7 @@ impl DoorTotals {
 #[derive(Clone, Debug)]
 pub struct Doors {
     all: Vec<Arc<Door>>,
-    by_address: HashMap<usize, usize>,
+    by_address: HashMap<usize, usize, FixedState>,
 }
 
 impl Doors {

@@ -6,14 +6,14 @@ use knock_engine::config::Config;
 use knock_engine::local::LocalAddresses;
 use knock_engine::packet::{Packet, TcpFlags};
 use knock_engine::time::Timestamp;
-use knock_engine::wire::{self, Segment};
+use knock_engine::wire::{self, Segment, Undecoded};
 use knock_engine::{Engine, HashKey};
 
 use super::link::LinkTypes;
 use super::progress::Progress;
 use super::{Judge, OutputError};
-use crate::report::{Doors, LocalOrigin, Origin, Report, Totals};
-use crate::trace::Traces;
+use crate::report::{Doors, LocalOrigin, Origin, Report, Tally, Totals};
+use crate::trace::{Frame, Traces};
 
 /// An engine at work, with what it tells and what is counted.
 pub(super) struct Session {
@@ -28,6 +28,8 @@ pub(super) struct Session {
     /// How many recorded local addresses the engine knows.
     recorded: usize,
     links: LinkTypes,
+    /// Frames that could not be decoded, by cause.
+    skipped: [u64; Undecoded::ALL.len()],
 }
 
 impl Session {
@@ -51,6 +53,7 @@ impl Session {
             live: false,
             recorded: 0,
             links: LinkTypes::default(),
+            skipped: [0; _],
         }
     }
 
@@ -90,21 +93,19 @@ impl Session {
 impl Judge for Session {
     fn read(&mut self, traces: &mut Traces<File>, progress: &mut Progress) -> anyhow::Result<()> {
         loop {
-            if self.totals.packets.is_multiple_of(Progress::INTERVAL) {
-                progress.update(traces);
-            }
-            let Some(frame) = traces.next()? else { break };
-            self.totals.count_packet(frame.at, frame.captured.len());
+            progress.update(traces);
+            let Self { engine, links, totals, skipped, .. } = self;
+            let mut sieve = Sieve { engine, links, skipped, tally: Tally::default() };
+            let found = traces.find(|frame| sieve.holds(frame));
+            totals.add(&sieve.tally);
+            let Some(frame) = found? else { break };
             let link = self.links.of(&frame, &self.names)?;
-            match wire::decode(link, frame.captured) {
-                Ok(segment) if may_concern(&self.engine, &segment) => {
-                    let (packet, at) = (segment.packet(), frame.at);
-                    let origin = Origin { trace: frame.trace, frame: frame.number };
-                    self.take_recorded_addresses(traces);
-                    self.judge(&packet, at, origin).map_err(OutputError)?;
-                }
-                Ok(_) => self.totals.irrelevant += 1,
-                Err(undecoded) => self.totals.count_skipped(undecoded.name()),
+            let Ok(segment) = wire::decode(link, frame.captured) else { continue };
+            if is_candidate(&self.engine, &segment) {
+                let (packet, at) = (segment.packet(), frame.at);
+                let origin = Origin { trace: frame.trace, frame: frame.number };
+                self.take_recorded_addresses(traces);
+                self.judge(&packet, at, origin).map_err(OutputError)?;
             }
         }
         Ok(())
@@ -119,13 +120,51 @@ impl Judge for Session {
             self.engine.handle_timeout(deadline.at);
             self.drain(None)?;
         }
+        for (cause, count) in Undecoded::ALL.into_iter().zip(self.skipped) {
+            self.totals.count_skipped(cause.name(), count);
+        }
         self.report.finish(&self.totals)?;
         Ok(())
     }
 }
 
+/// What a frame has to pass before it is looked at twice: the loop over a capture's background.
+struct Sieve<'a> {
+    engine: &'a Engine,
+    links: &'a mut LinkTypes,
+    skipped: &'a mut [u64; Undecoded::ALL.len()],
+    tally: Tally,
+}
+
+impl Sieve<'_> {
+    /// Counts a frame, and tells whether to stop at it: some door may care for it, its link type
+    /// is news, or it is time to show how far the work is.
+    #[inline]
+    fn holds(&mut self, frame: &Frame<'_>) -> bool {
+        self.tally.count(frame.at, frame.captured.len());
+        let Some(link) = self.links.known(frame).or_else(|| self.links.learn(frame)) else {
+            return true;
+        };
+        let is_candidate = match wire::glance(link, frame.captured) {
+            Some(glance) => {
+                self.engine.is_candidate(glance.protocol, glance.destination_port, glance.flags)
+            }
+            None => match wire::decode(link, frame.captured) {
+                Ok(segment) => is_candidate(self.engine, &segment),
+                Err(cause) => {
+                    self.skipped[cause as usize] += 1;
+                    return self.tally.is_time_to_look_up();
+                }
+            },
+        };
+        self.tally.irrelevant += u64::from(!is_candidate);
+        is_candidate || self.tally.is_time_to_look_up()
+    }
+}
+
 /// Tells whether some door may care for a packet, by its port and flags alone.
-fn may_concern(engine: &Engine, segment: &Segment<'_>) -> bool {
+#[inline]
+fn is_candidate(engine: &Engine, segment: &Segment<'_>) -> bool {
     let flags = segment.tcp_flags().unwrap_or(TcpFlags::NONE);
     engine.is_candidate(segment.protocol(), segment.destination_port(), flags)
 }

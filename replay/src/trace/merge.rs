@@ -96,6 +96,28 @@ impl<R: Read> Traces<R> {
         }
     }
 
+    /// Returns the next frame that is `wanted`, or `None` behind the last frame of the last trace.
+    /// Every frame up to it is asked for once, in order.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::next`].
+    #[inline]
+    pub fn find(
+        &mut self,
+        mut wanted: impl FnMut(&Frame<'_>) -> bool,
+    ) -> Result<Option<Frame<'_>>, TraceError> {
+        if self.readers.len() == 1 {
+            return self.readers[0].find(wanted);
+        }
+        while let Some(index) = self.select()? {
+            if wanted(&self.readers[index].frame()) {
+                return Ok(Some(self.readers[index].frame()));
+            }
+        }
+        Ok(None)
+    }
+
     /// Returns the traces, in their order, to be asked for names, endings and skipped stretches.
     #[must_use]
     pub fn readers(&self) -> &[TraceReader<R>] {

@@ -139,6 +139,53 @@ impl<R: Read> TraceReader<R> {
         Ok(if self.advance()? { Some(self.frame()) } else { None })
     }
 
+    /// Returns the next frame that is `wanted`, or `None` behind the last. Every frame up to it is
+    /// asked for once, in order.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::next`].
+    #[inline]
+    pub fn find(
+        &mut self,
+        mut wanted: impl FnMut(&Frame<'_>) -> bool,
+    ) -> Result<Option<Frame<'_>>, TraceError> {
+        loop {
+            if self.sweep(&mut wanted) {
+                return Ok(Some(self.frame()));
+            }
+            if !self.advance()? {
+                return Ok(None);
+            }
+            if wanted(&self.frame()) {
+                return Ok(Some(self.frame()));
+            }
+        }
+    }
+
+    /// Goes to the next wanted frame, as far as that is a matter of plain records that are in
+    /// memory; tells whether it got there.
+    #[inline]
+    fn sweep(&mut self, wanted: &mut impl FnMut(&Frame<'_>) -> bool) -> bool {
+        let Parser::Pcap(parser) = &mut self.parser else { return false };
+        if self.state != State::Reading {
+            return false;
+        }
+        let (trace, link_type, first) = (self.trace, parser.link_type(), self.head.number + 1);
+        let sweep = parser.sweep(self.window.view().bytes, |at, captured, passed| {
+            wanted(&Frame { at, link_type, captured, number: first + passed, trace })
+        });
+        self.window.consume(sweep.passed, 0..0);
+        self.head.number += sweep.records;
+        match sweep.found {
+            Some(record) => {
+                self.take(&record);
+                true
+            }
+            None => false,
+        }
+    }
+
     /// Returns how the trace ended: `None` while it has not, or if it ended in an error.
     #[must_use]
     pub fn ending(&self) -> Option<Ending> {
