@@ -1,7 +1,6 @@
 //! Which doors a packet concerns (S4, S5), found by port.
 
 use std::net::IpAddr;
-use std::ops::Range;
 use std::sync::Arc;
 
 use foldhash::quality::FixedState;
@@ -161,21 +160,47 @@ struct ProfileUse {
     doors: usize,
 }
 
-/// A set of ports.
+/// The doors that have steps of one protocol, by port.
 #[derive(Debug)]
-struct PortBits(Box<[u64; 1024]>);
+struct PortIndex {
+    /// The ports that are a step somewhere: small enough to stay in the fastest cache.
+    ports: Box<[u64; 1024]>,
+    /// For each port, the number of its group of doors; 0 for none.
+    groups: Box<[u16]>,
+    /// Where in `doors` each group ends; group 0 is empty.
+    ends: Vec<usize>,
+    /// In config order within each group.
+    doors: Vec<DoorIndex>,
+}
 
-impl PortBits {
-    fn new() -> Self {
-        Self(Box::new([0; 1024]))
-    }
-
-    fn insert(&mut self, port: u16) {
-        self.0[usize::from(port >> 6)] |= 1 << (port & 63);
+impl PortIndex {
+    /// Makes the index of steps that are in the order of ports, then doors, without doubles.
+    fn new(steps: &[(u16, DoorIndex)]) -> Self {
+        let mut ports = Box::new([0; 1024]);
+        // Zeroed memory of this size costs nothing until it is written to.
+        let mut groups = vec![0; 65_536].into_boxed_slice();
+        let (mut ends, mut doors) = (vec![0], Vec::with_capacity(steps.len()));
+        for of_port in steps.chunk_by(|a, b| a.0 == b.0) {
+            let port = of_port[0].0;
+            let group = u16::try_from(ends.len()).expect("port 0 is no step, so 65,535 groups");
+            ports[usize::from(port >> 6)] |= 1 << (port & 63);
+            groups[usize::from(port)] = group;
+            doors.extend(of_port.iter().map(|(_, door)| door));
+            ends.push(doors.len());
+        }
+        Self { ports, groups, ends, doors }
     }
 
     fn contains(&self, port: u16) -> bool {
-        self.0[usize::from(port >> 6)] & (1 << (port & 63)) != 0
+        self.ports[usize::from(port >> 6)] & (1 << (port & 63)) != 0
+    }
+
+    /// Returns the doors that have a step of this port, in config order.
+    fn doors(&self, port: u16) -> &[DoorIndex] {
+        match usize::from(self.groups[usize::from(port)]) {
+            0 => &[],
+            group => &self.doors[self.ends[group - 1]..self.ends[group]],
+        }
     }
 }
 
@@ -183,12 +208,8 @@ impl PortBits {
 #[derive(Debug)]
 pub(super) struct Doors {
     states: Vec<DoorState>,
-    tcp_ports: PortBits,
-    udp_ports: PortBits,
-    /// The doors that have a step of this protocol and port: a range of `by_port`, in config
-    /// order.
-    ports: HashMap<(Protocol, u16), Range<usize>, FixedState>,
-    by_port: Vec<DoorIndex>,
+    tcp: PortIndex,
+    udp: PortIndex,
     profiles: Vec<ProfileUse>,
     /// A bit for each of the 64 sets of TCP flags: whether such a packet is a stray somewhere.
     tcp_stray_flags: u64,
@@ -207,10 +228,8 @@ impl Doors {
         });
         let mut doors = Self {
             states: states.collect(),
-            tcp_ports: PortBits::new(),
-            udp_ports: PortBits::new(),
-            ports: HashMap::default(),
-            by_port: Vec::new(),
+            tcp: PortIndex::new(&[]),
+            udp: PortIndex::new(&[]),
             profiles: Vec::new(),
             tcp_stray_flags: 0,
             has_udp_strays: false,
@@ -239,28 +258,21 @@ impl Doors {
         Some(number)
     }
 
-    /// Makes the index anew from the sequences that open the doors now.
+    /// Makes the indexes anew from the sequences that open the doors now.
     fn index(&mut self) {
-        self.tcp_ports = PortBits::new();
-        self.udp_ports = PortBits::new();
-        let mut steps: Vec<(Protocol, u16, DoorIndex)> = Vec::new();
-        for (index, state) in self.iter() {
-            let knocks = state.sequence().into_iter().flat_map(Sequence::knocks);
-            steps.extend(knocks.map(|knock| (knock.protocol, knock.port.get(), index)));
-        }
-        steps.sort_unstable();
-        steps.dedup();
-        self.ports.clear();
-        self.by_port.clear();
-        for (protocol, port, door) in steps {
-            let next = self.by_port.len();
-            self.ports.entry((protocol, port)).or_insert(next..next).end += 1;
-            self.by_port.push(door);
-            match protocol {
-                Protocol::Tcp => self.tcp_ports.insert(port),
-                Protocol::Udp => self.udp_ports.insert(port),
+        let steps_of = |protocol: Protocol| {
+            let mut steps: Vec<(u16, DoorIndex)> = Vec::new();
+            for (index, state) in self.iter() {
+                let knocks = state.sequence().into_iter().flat_map(Sequence::knocks);
+                let of_it = knocks.filter(|knock| knock.protocol == protocol);
+                steps.extend(of_it.map(|knock| (knock.port.get(), index)));
             }
-        }
+            steps.sort_unstable();
+            steps.dedup();
+            PortIndex::new(&steps)
+        };
+        let (tcp, udp) = (steps_of(Protocol::Tcp), steps_of(Protocol::Udp));
+        (self.tcp, self.udp) = (tcp, udp);
         self.index_profiles();
     }
 
@@ -302,16 +314,18 @@ impl Doors {
     pub(super) fn is_candidate(&self, protocol: Protocol, port: u16, flags: TcpFlags) -> bool {
         match protocol {
             Protocol::Tcp => {
-                self.tcp_ports.contains(port) || self.tcp_stray_flags >> flags.bits() & 1 != 0
+                self.tcp.contains(port) || self.tcp_stray_flags >> flags.bits() & 1 != 0
             }
-            Protocol::Udp => self.udp_ports.contains(port) || self.has_udp_strays,
+            Protocol::Udp => self.udp.contains(port) || self.has_udp_strays,
         }
     }
 
     /// Returns the doors that have a step of the packet's protocol and port, in config order.
     fn with_step(&self, packet: &Packet) -> &[DoorIndex] {
-        let range = self.ports.get(&(packet.protocol(), packet.destination_port)).cloned();
-        &self.by_port[range.unwrap_or(0..0)]
+        match packet.protocol() {
+            Protocol::Tcp => self.tcp.doors(packet.destination_port),
+            Protocol::Udp => self.udp.doors(packet.destination_port),
+        }
     }
 
     /// Returns the doors for which the packet is a knock packet (S5), in config order.
@@ -385,13 +399,12 @@ impl Doors {
         }
     }
 
-    /// Tells whether the packet concerns any door (S5).
-    pub(super) fn concerns(&self, packet: &Packet, local: &LocalAddresses) -> bool {
-        self.knocked_by(packet, local).next().is_some()
-            || (0..).zip(&self.profiles).any(|(number, profile)| {
-                let has_profile = |door: &&DoorIndex| self.get(**door).profile == Some(number);
-                self.could_be_stray(profile, packet, local)
-                    && self.with_step(packet).iter().filter(has_profile).count() < profile.doors
-            })
+    /// Tells whether the packet is a stray for any door (S5), whatever attempts there are.
+    pub(super) fn is_stray_anywhere(&self, packet: &Packet, local: &LocalAddresses) -> bool {
+        (0..).zip(&self.profiles).any(|(number, profile)| {
+            let has_profile = |door: &&DoorIndex| self.get(**door).profile == Some(number);
+            self.could_be_stray(profile, packet, local)
+                && self.with_step(packet).iter().filter(has_profile).count() < profile.doors
+        })
     }
 }

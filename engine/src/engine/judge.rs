@@ -4,7 +4,7 @@ use std::num::NonZeroU16;
 use std::sync::Arc;
 
 use super::chain::{NO_SLOT, SlotId};
-use super::places::Identity;
+use super::places::{Identity, Places, Source};
 use super::source::SourceKey;
 use super::{
     Action, DoorEvent, DoorIndex, Engine, Event, EventKind, Output, Progress, ResetReason,
@@ -27,23 +27,31 @@ pub(super) struct Concern {
 struct KnockPacket<'a> {
     packet: &'a Packet,
     door: DoorIndex,
-    source: SourceKey,
+    source: Source,
     /// What it is remembered by; none for UDP, and where the door remembers nothing.
     identity: Option<Identity>,
 }
 
 impl Engine {
-    /// Judges a packet at every door that it concerns, in config order (S6).
-    pub(super) fn judge(&mut self, packet: &Packet) {
-        let source = SourceKey::new(packet.source);
-        let mut concerned = std::mem::take(&mut self.concerned);
-        self.collect_concerned(&mut concerned, packet, &source);
+    /// Lists the doors for which a packet is a knock packet; tells whether it concerns any door,
+    /// also as a stray (S5).
+    pub(super) fn collect_knocked(&self, list: &mut Vec<Concern>, packet: &Packet) -> bool {
+        let knocked = self.doors.knocked_by(packet, &self.local);
+        list.extend(knocked.map(|door| Concern { door, place: NO_SLOT, is_knock: true }));
+        !list.is_empty() || self.doors.is_stray_anywhere(packet, &self.local)
+    }
+
+    /// Judges a packet at every door that it concerns, in config order (S6). `concerned` has the
+    /// doors for which it is a knock packet, and is empty afterwards.
+    pub(super) fn judge(&mut self, packet: &Packet, concerned: &mut Vec<Concern>) {
+        let source = self.places.source(packet.source);
+        self.collect_places(concerned, packet, &source);
         for concern in concerned.drain(..) {
             let Concern { door, place, is_knock } = concern;
             // What a door before this one evicted is gone, and nothing can have come in its
             // place: only this door makes a place for this source and itself.
-            let place = self.places.is(place, &source, door).then_some(place);
-            if self.is_locked_out(door, source) {
+            let place = self.places.is(place, &source.key, door).then_some(place);
+            if self.is_locked_out(door, source.key) {
                 continue;
             }
             if is_knock {
@@ -53,14 +61,11 @@ impl Engine {
                 self.judge_stray(place, door, packet);
             }
         }
-        self.concerned = concerned;
     }
 
-    /// Lists the doors for which the packet is a knock packet, and those at which its source has
-    /// a place and the packet is a stray.
-    fn collect_concerned(&self, list: &mut Vec<Concern>, packet: &Packet, source: &SourceKey) {
-        let knocked = self.doors.knocked_by(packet, &self.local);
-        list.extend(knocked.map(|door| Concern { door, place: NO_SLOT, is_knock: true }));
+    /// Finds the places that the source has at the doors on the list, and adds the doors at which
+    /// it has an attempt and the packet is a stray.
+    fn collect_places(&self, list: &mut Vec<Concern>, packet: &Packet, source: &Source) {
         let mut id = self.places.first_of(source);
         let knocks = list.len();
         // Both orders are the config's, so one pass finds each knocked door's place.
@@ -151,7 +156,7 @@ impl Engine {
         match starts {
             Some(length) if !is_locked_out => {
                 self.end(id);
-                let place = self.places.is(id, &knock.source, knock.door).then_some(id);
+                let place = self.places.is(id, &knock.source.key, knock.door).then_some(id);
                 self.start(place, knock, length);
             }
             _ => {
@@ -166,8 +171,8 @@ impl Engine {
     /// Begins an attempt (S7).
     fn start(&mut self, place: Option<SlotId>, knock: KnockPacket<'_>, length: usize) {
         let id = place.unwrap_or_else(|| {
-            self.make_room(super::places::Places::victim);
-            self.places.create(knock.source, knock.door)
+            self.make_room(Places::victim);
+            self.places.create(&knock.source, knock.door)
         });
         let ticket = self.clock.ticket();
         self.places.begin(id, ticket, knock.identity);
@@ -180,7 +185,7 @@ impl Engine {
     }
 
     /// Evicts places until there is room for one more (S14). Tells whether there is.
-    fn make_room(&mut self, choose: impl Fn(&super::places::Places) -> Option<SlotId>) -> bool {
+    fn make_room(&mut self, choose: impl Fn(&Places) -> Option<SlotId>) -> bool {
         while self.places.len() >= table_size(self.options.max_attempts) {
             let Some(victim) = choose(&self.places) else { return false };
             let (source, door) = self.places.owner(victim);
@@ -205,8 +210,8 @@ impl Engine {
         let Some(identity) = knock.identity else { return };
         let id = match place {
             Some(id) => id,
-            None if self.make_room(super::places::Places::longest_idle) => {
-                self.places.create(knock.source, knock.door)
+            None if self.make_room(Places::longest_idle) => {
+                self.places.create(&knock.source, knock.door)
             }
             None => {
                 self.unremembered += 1;
@@ -297,7 +302,7 @@ impl Engine {
         }
         if door.stop_command(source).is_some() {
             self.lease(&knock);
-        } else if self.cooldowns.admit(knock.door, knock.source, door.cooldown, at) {
+        } else if self.cooldowns.admit(knock.door, knock.source.key, door.cooldown, at) {
             let start = Action::Start { at, door, source, until: None };
             self.outputs.push_back(Output::Action(start));
         } else {

@@ -4,6 +4,7 @@ mod chain;
 mod cooldowns;
 mod doors;
 mod failures;
+mod index;
 mod judge;
 mod leases;
 mod places;
@@ -133,10 +134,12 @@ impl Engine {
     /// Handles one packet. Deadlines at or before `now` fire first, so a knock on its deadline
     /// is late (S2). A packet that concerns no door changes nothing, not even the time (S1).
     pub fn handle_packet(&mut self, packet: &Packet, now: Timestamp) {
-        if self.concerns(packet) {
+        let mut concerned = std::mem::take(&mut self.concerned);
+        if self.collect_knocked(&mut concerned, packet) {
             self.advance(now);
-            self.judge(packet);
+            self.judge(packet, &mut concerned);
         }
+        self.concerned = concerned;
     }
 
     /// Fires every deadline at or before `now`. Early and repeated calls do nothing (S2).
@@ -163,11 +166,12 @@ impl Engine {
             })
             .collect();
         let successor = |old: DoorIndex| successors[usize::from(old)];
+        let attempts = table_size(config.options.max_attempts);
         self.places.replace_doors(queues(&doors), successor);
         self.failures.replace_doors(successor);
         self.cooldowns.replace_doors(successor);
         self.leases.replace_doors(door_named);
-        self.failures.set_capacity(table_size(config.options.max_attempts));
+        self.failures.set_capacity(attempts);
         self.cooldowns.set_capacity(table_size(config.options.max_leases));
         drop(names);
         self.doors = doors;
@@ -211,12 +215,8 @@ impl Engine {
     /// before they reach the engine.
     #[must_use]
     pub fn concerns(&self, packet: &Packet) -> bool {
-        let flags = match packet.transport {
-            crate::packet::Transport::Tcp { flags, .. } => flags,
-            crate::packet::Transport::Udp => TcpFlags::NONE,
-        };
-        self.is_candidate(packet.protocol(), packet.destination_port, flags)
-            && self.doors.concerns(packet, &self.local)
+        self.doors.knocked_by(packet, &self.local).next().is_some()
+            || self.doors.is_stray_anywhere(packet, &self.local)
     }
 
     /// Tells why a packet, just handled, brought no event at a door: the one of this number in the

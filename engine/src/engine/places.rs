@@ -7,15 +7,15 @@
 //! All orders that the rules speak of are linked lists through the places, so that everything
 //! here takes constant time whatever the number of places.
 
+use std::net::IpAddr;
 use std::num::NonZeroU16;
 use std::time::Duration;
 
-use hashbrown::HashTable;
-use hashbrown::hash_table::Entry;
 use slab::Slab;
 
 use super::DoorIndex;
 use super::chain::{Link, Linked, List, NO_SLOT, SlotId, slot_id};
+use super::index::SlotIndex;
 use super::queue::Queue;
 use super::schedule::{Due, Ticket};
 use super::source::{KeyedHasher, SourceKey};
@@ -24,6 +24,13 @@ use crate::time::Timestamp;
 
 /// How many packets of a place are remembered (S8).
 const MAX_REMEMBERED: usize = 32;
+
+/// A source with its hash, which two look-ups need.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Source {
+    pub(super) key: SourceKey,
+    hash: u64,
+}
 
 /// What makes a TCP packet the same packet when it comes again (S8).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -156,7 +163,7 @@ pub(super) struct Attempt {
 pub(super) struct Places {
     slots: Slab<Place>,
     /// Each source's place at the first door that has one; the others follow as siblings.
-    sources: HashTable<SlotId>,
+    sources: SlotIndex,
     hasher: KeyedHasher,
     extras: Slab<Extra>,
     remembered: Slab<Remembered>,
@@ -175,7 +182,7 @@ impl Places {
     pub(super) fn new(hasher: KeyedHasher, queues: Vec<DoorQueues>) -> Self {
         Self {
             slots: Slab::new(),
-            sources: HashTable::new(),
+            sources: SlotIndex::default(),
             hasher,
             extras: Slab::new(),
             remembered: Slab::new(),
@@ -206,11 +213,15 @@ impl Places {
     }
 
     /// Returns the source's place at the first door that has one, or [`NO_SLOT`].
-    pub(super) fn first_of(&self, source: &SourceKey) -> SlotId {
-        let found = self
-            .sources
-            .find(self.hasher.hash(source, 0), |id| self.slots[*id as usize].source == *source);
-        found.copied().unwrap_or(NO_SLOT)
+    pub(super) fn first_of(&self, source: &Source) -> SlotId {
+        let is_its = |id: SlotId| self.slots[id as usize].source == source.key;
+        self.sources.find(source.hash, is_its).unwrap_or(NO_SLOT)
+    }
+
+    /// Makes the key of an address in this table.
+    pub(super) fn source(&self, address: IpAddr) -> Source {
+        let key = SourceKey::new(address);
+        Source { key, hash: self.hasher.hash(&key, 0) }
     }
 
     /// Returns the same source's place at the next door that has one, or [`NO_SLOT`].
@@ -280,9 +291,9 @@ impl Places {
     }
 
     /// Makes an idle place.
-    pub(super) fn create(&mut self, source: SourceKey, door: DoorIndex) -> SlotId {
+    pub(super) fn create(&mut self, source: &Source, door: DoorIndex) -> SlotId {
         let id = slot_id(self.slots.insert(Place {
-            source,
+            source: source.key,
             door,
             stage: 0,
             first: Timestamp::ZERO,
@@ -295,31 +306,22 @@ impl Places {
             links: [Link::LOOSE; 4],
         }));
         self.idle.push(&mut self.slots, Chain::Class, id);
-        self.link_sibling(id);
+        self.link_sibling(id, source.hash);
         id
     }
 
     /// Puts a place among its source's places, which are in the order of the doors.
-    fn link_sibling(&mut self, id: SlotId) {
+    fn link_sibling(&mut self, id: SlotId, hash: u64) {
         let Self { slots, sources, hasher, .. } = self;
         let (source, door) = (slots[id as usize].source, slots[id as usize].door);
-        let entry = sources.entry(
-            hasher.hash(&source, 0),
-            |other| slots[*other as usize].source == source,
-            |other| hasher.hash(&slots[*other as usize].source, 0),
-        );
-        let mut head = match entry {
-            Entry::Vacant(vacant) => {
-                vacant.insert(id);
-                return;
-            }
-            Entry::Occupied(occupied) => occupied,
+        let Some(head) = sources.find(hash, |other| slots[other as usize].source == source) else {
+            return sources.insert(hash, id, |other| hasher.hash(&slots[other as usize].source, 0));
         };
-        if door < slots[*head.get() as usize].door {
-            slots[id as usize].sibling = std::mem::replace(head.get_mut(), id);
-            return;
+        if door < slots[head as usize].door {
+            slots[id as usize].sibling = head;
+            return sources.replace(hash, head, id);
         }
-        let mut before = *head.get();
+        let mut before = head;
         loop {
             let next = slots[before as usize].sibling;
             if next == NO_SLOT || door < slots[next as usize].door {
@@ -334,18 +336,17 @@ impl Places {
     fn unlink_sibling(&mut self, id: SlotId) {
         let Self { slots, sources, hasher, .. } = self;
         let (source, next) = (slots[id as usize].source, slots[id as usize].sibling);
-        let head = sources
-            .find_entry(hasher.hash(&source, 0), |other| slots[*other as usize].source == source);
-        let Ok(mut head) = head else { unreachable!("every place's source is in the table") };
-        if *head.get() == id {
-            if next == NO_SLOT {
-                head.remove();
-            } else {
-                *head.get_mut() = next;
-            }
-            return;
+        let hash_of = |other: SlotId| hasher.hash(&slots[other as usize].source, 0);
+        let hash = hash_of(id);
+        let head = sources.find(hash, |other| slots[other as usize].source == source);
+        let head = head.expect("every place's source is in the index");
+        if head == id {
+            return match next {
+                NO_SLOT => sources.remove(hash, id, hash_of),
+                _ => sources.replace(hash, id, next),
+            };
         }
-        let mut before = *head.get();
+        let mut before = head;
         while slots[before as usize].sibling != id {
             before = slots[before as usize].sibling;
         }
@@ -666,7 +667,8 @@ impl Places {
             let place = &mut self.slots[id as usize];
             place.door = successor(place.door).expect("places of other doors are gone");
             place.sibling = NO_SLOT;
-            self.link_sibling(id);
+            let hash = self.hasher.hash(&place.source, 0);
+            self.link_sibling(id, hash);
         }
         for door in 0..self.queues.len() {
             self.arm(DoorIndex::try_from(door).expect("doors are bounded by MAX_DOORS"));

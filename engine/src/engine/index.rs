@@ -1,0 +1,191 @@
+//! A hash table of slot numbers, four bytes each.
+
+use super::chain::SlotId;
+
+/// Finds slots by the hash of what lies in them.
+///
+/// A look-up in a table of a million attempts costs what its cache misses cost. Here tag and
+/// number of a slot share four bytes, and an entry that isn't where its hash says lies next to
+/// it, so a source that is not known yet, which is what a flood is made of, costs one miss to
+/// look up and add. Entries that are removed leave no marks behind.
+#[derive(Debug, Default)]
+pub(super) struct SlotIndex {
+    /// A power of two of entries, or none at all.
+    entries: Vec<Entry>,
+    len: usize,
+}
+
+/// A slot's number, from 1, in the lower 25 bits, and 7 bits of its hash above; 0 for no slot.
+/// [`crate::config::Options::MAX_TABLE`] is 2^24.
+type Entry = u32;
+
+const EMPTY: Entry = 0;
+const TAG_SHIFT: u32 = 25;
+const NUMBER: Entry = (1 << TAG_SHIFT) - 1;
+
+/// The bits of a hash that are in its entry. They are not those that tell its place.
+fn tag(hash: u64) -> Entry {
+    Entry::try_from(hash >> 57).expect("a 64-bit number has 7 bits above bit 57") << TAG_SHIFT
+}
+
+fn id_of(entry: Entry) -> SlotId {
+    (entry & NUMBER) - 1
+}
+
+impl SlotIndex {
+    /// The size of the smallest table that isn't empty.
+    const SMALLEST: usize = 16;
+    /// From this size on the table grows eightfold: to move a million entries again and again
+    /// would take longer than to find them.
+    const LAST_DOUBLING: usize = 1 << 18;
+
+    /// Returns the slot of this hash that `is_it`.
+    pub(super) fn find(&self, hash: u64, is_it: impl Fn(SlotId) -> bool) -> Option<SlotId> {
+        self.place_of(hash, is_it).map(|place| id_of(self.entries[place]))
+    }
+
+    fn place_of(&self, hash: u64, is_it: impl Fn(SlotId) -> bool) -> Option<usize> {
+        let tag = tag(hash);
+        let mut place = self.home(hash)?;
+        loop {
+            let entry = self.entries[place];
+            if entry == EMPTY {
+                return None;
+            }
+            if entry & !NUMBER == tag && is_it(id_of(entry)) {
+                return Some(place);
+            }
+            place = self.behind(place);
+        }
+    }
+
+    /// Returns where an entry of this hash belongs; none in an empty table.
+    fn home(&self, hash: u64) -> Option<usize> {
+        let mask = self.entries.len().checked_sub(1)?;
+        #[expect(clippy::cast_possible_truncation, reason = "the mask is shorter anyway")]
+        let low = hash as usize;
+        Some(low & mask)
+    }
+
+    fn behind(&self, place: usize) -> usize {
+        (place + 1) & (self.entries.len() - 1)
+    }
+
+    /// Adds a slot that is not there; `hash_of` tells the hashes of those that are.
+    pub(super) fn insert(&mut self, hash: u64, id: SlotId, hash_of: impl Fn(SlotId) -> u64) {
+        // At most three of four entries are taken, so that the next empty one is near.
+        if self.len >= self.entries.len() / 4 * 3 {
+            self.grow(hash_of);
+        }
+        self.put(hash, id);
+        self.len += 1;
+    }
+
+    fn put(&mut self, hash: u64, id: SlotId) {
+        let mut place = self.home(hash).expect("the table has room");
+        while self.entries[place] != EMPTY {
+            place = self.behind(place);
+        }
+        debug_assert!(id < NUMBER, "slot numbers are bounded by MAX_TABLE");
+        self.entries[place] = tag(hash) | (id + 1);
+    }
+
+    fn grow(&mut self, hash_of: impl Fn(SlotId) -> u64) {
+        let size = match self.entries.len() {
+            0 => Self::SMALLEST,
+            size if size < Self::LAST_DOUBLING => size * 2,
+            size => size * 8,
+        };
+        let former = std::mem::replace(&mut self.entries, vec![EMPTY; size]);
+        for entry in former.into_iter().filter(|entry| *entry != EMPTY) {
+            self.put(hash_of(id_of(entry)), id_of(entry));
+        }
+    }
+
+    /// Puts a slot in the place of another one of the same hash.
+    pub(super) fn replace(&mut self, hash: u64, former: SlotId, id: SlotId) {
+        let place = self.place_of(hash, |its| its == former).expect("the former slot is there");
+        self.entries[place] = tag(hash) | (id + 1);
+    }
+
+    /// Takes a slot out; `hash_of` tells the hashes of the others.
+    pub(super) fn remove(&mut self, hash: u64, id: SlotId, hash_of: impl Fn(SlotId) -> u64) {
+        let mut gap = self.place_of(hash, |its| its == id).expect("the slot is there");
+        let mut place = gap;
+        loop {
+            place = self.behind(place);
+            let entry = self.entries[place];
+            if entry == EMPTY {
+                break;
+            }
+            // An entry may move into the gap if that is not before the place where it belongs.
+            let home = self.home(hash_of(id_of(entry))).expect("the table has entries");
+            let mask = self.entries.len() - 1;
+            if place.wrapping_sub(home) & mask >= place.wrapping_sub(gap) & mask {
+                self.entries[gap] = entry;
+                gap = place;
+            }
+        }
+        self.entries[gap] = EMPTY;
+        self.len -= 1;
+    }
+
+    /// Takes all slots out.
+    pub(super) fn clear(&mut self) {
+        self.entries.fill(EMPTY);
+        self.len = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// Hashes of few different places and tags, so that entries push each other aside, also
+        /// around the end of the table.
+        #[test]
+        fn it_holds_what_was_put_in(
+            changes in prop::collection::vec((0..40_u32, any::<bool>()), 1..400),
+            hashes in prop::collection::vec((0..3_u64, 0..20_u64), 40),
+        ) {
+            let hash_of = |id: SlotId| {
+                let (high, low) = hashes[id as usize];
+                high << 57 | low.wrapping_sub(4) & 0xff
+            };
+            let mut index = SlotIndex::default();
+            let mut model = BTreeSet::new();
+            for (id, is_in) in changes {
+                if is_in && model.insert(id) {
+                    index.insert(hash_of(id), id, hash_of);
+                } else if !is_in && model.remove(&id) {
+                    index.remove(hash_of(id), id, hash_of);
+                }
+                for id in 0..40 {
+                    let found = index.find(hash_of(id), |its| its == id);
+                    prop_assert_eq!(found, model.contains(&id).then_some(id));
+                }
+                prop_assert_eq!(index.len, model.len());
+            }
+        }
+    }
+
+    #[test]
+    fn it_grows_past_the_last_doubling() {
+        let hash_of = |id: SlotId| u64::from(id).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let mut index = SlotIndex::default();
+        for id in 0..300_000 {
+            index.insert(hash_of(id), id, hash_of);
+        }
+        assert_eq!(index.entries.len(), 1 << 21);
+        assert!((0..300_000).all(|id| index.find(hash_of(id), |its| its == id) == Some(id)));
+        index.replace(hash_of(7), 7, 300_001);
+        assert_eq!(index.find(hash_of(7), |its| its == 300_001), Some(300_001));
+        index.clear();
+        assert_eq!(index.find(hash_of(8), |_| true), None);
+    }
+}
