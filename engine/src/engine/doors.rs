@@ -191,6 +191,7 @@ impl PortIndex {
         Self { ports, groups, ends, doors }
     }
 
+    #[inline]
     fn contains(&self, port: u16) -> bool {
         self.ports[usize::from(port >> 6)] & (1 << (port & 63)) != 0
     }
@@ -208,12 +209,12 @@ impl PortIndex {
 #[derive(Debug)]
 pub(super) struct Doors {
     states: Vec<DoorState>,
-    tcp: PortIndex,
-    udp: PortIndex,
+    /// The doors by port, for TCP and for UDP.
+    steps: [PortIndex; 2],
     profiles: Vec<ProfileUse>,
-    /// A bit for each of the 64 sets of TCP flags: whether such a packet is a stray somewhere.
-    tcp_stray_flags: u64,
-    has_udp_strays: bool,
+    /// A bit for each of the 64 sets of TCP flags: whether a packet with these, of TCP or of UDP
+    /// (which has none), is a stray somewhere.
+    stray_flags: [u64; 2],
 }
 
 impl Doors {
@@ -228,11 +229,9 @@ impl Doors {
         });
         let mut doors = Self {
             states: states.collect(),
-            tcp: PortIndex::new(&[]),
-            udp: PortIndex::new(&[]),
+            steps: [PortIndex::new(&[]), PortIndex::new(&[])],
             profiles: Vec::new(),
-            tcp_stray_flags: 0,
-            has_udp_strays: false,
+            stray_flags: [0; 2],
         };
         doors.index();
         doors
@@ -271,16 +270,14 @@ impl Doors {
             steps.dedup();
             PortIndex::new(&steps)
         };
-        let (tcp, udp) = (steps_of(Protocol::Tcp), steps_of(Protocol::Udp));
-        (self.tcp, self.udp) = (tcp, udp);
+        self.steps = [steps_of(Protocol::Tcp), steps_of(Protocol::Udp)];
         self.index_profiles();
     }
 
     fn index_profiles(&mut self) {
         let mut known: HashMap<Profile, usize, FixedState> = HashMap::default();
         self.profiles.clear();
-        self.tcp_stray_flags = 0;
-        self.has_udp_strays = false;
+        self.stray_flags = [0; 2];
         for (index, state) in (0..).zip(&mut self.states) {
             state.profile = None;
             let door = Arc::clone(&state.door);
@@ -302,30 +299,26 @@ impl Doors {
             });
             self.profiles[number].doors += 1;
             state.profile = Some(number);
-            self.has_udp_strays |= has_udp_strays;
+            let [tcp, udp] = &mut self.stray_flags;
+            *udp |= u64::from(has_udp_strays);
             for bits in 0..64 {
                 let is_stray = is_tcp_stray_kind(TcpFlags::from_bits(bits), door.flags);
-                self.tcp_stray_flags |= u64::from(is_stray) << bits;
+                *tcp |= u64::from(is_stray) << bits;
             }
         }
     }
 
     /// Tells whether a packet could concern a door, from its ports and flags alone.
+    #[inline]
     pub(super) fn is_candidate(&self, protocol: Protocol, port: u16, flags: TcpFlags) -> bool {
-        match protocol {
-            Protocol::Tcp => {
-                self.tcp.contains(port) || self.tcp_stray_flags >> flags.bits() & 1 != 0
-            }
-            Protocol::Udp => self.udp.contains(port) || self.has_udp_strays,
-        }
+        // No branches: whether a packet is TCP or UDP, the processor can't guess.
+        let is_stray = self.stray_flags[protocol as usize] >> flags.bits() & 1 != 0;
+        self.steps[protocol as usize].contains(port) | is_stray
     }
 
     /// Returns the doors that have a step of the packet's protocol and port, in config order.
     fn with_step(&self, packet: &Packet) -> &[DoorIndex] {
-        match packet.protocol() {
-            Protocol::Tcp => self.tcp.doors(packet.destination_port),
-            Protocol::Udp => self.udp.doors(packet.destination_port),
-        }
+        self.steps[packet.protocol() as usize].doors(packet.destination_port)
     }
 
     /// Returns the doors for which the packet is a knock packet (S5), in config order.

@@ -247,6 +247,7 @@ impl Engine {
 
     /// Tells whether a packet could concern a door, from its protocol, destination port and
     /// flags (none for UDP) alone. Where it says no, no more of the packet needs decoding.
+    #[inline]
     #[must_use]
     pub fn is_candidate(&self, protocol: Protocol, destination_port: u16, flags: TcpFlags) -> bool {
         self.doors.is_candidate(protocol, destination_port, flags)

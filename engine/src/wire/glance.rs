@@ -32,12 +32,14 @@ pub fn glance(link: LinkType, captured: &[u8]) -> Option<Glance> {
     if link != LinkType::Ethernet || !is_plain_ipv4 || is_later_fragment {
         return None;
     }
-    let (protocol, flags) = match bytes[23] {
-        6 if bytes[46] >> 4 >= MIN_TCP_DATA_OFFSET => {
-            (Protocol::Tcp, TcpFlags::from_bits(bytes[47]))
-        }
-        17 => (Protocol::Udp, TcpFlags::NONE),
-        _ => return None,
+    let is_tcp = bytes[23] == 6 && bytes[46] >> 4 >= MIN_TCP_DATA_OFFSET;
+    if !is_tcp && bytes[23] != 17 {
+        return None;
+    }
+    let (protocol, flags) = if is_tcp {
+        (Protocol::Tcp, TcpFlags::from_bits(bytes[47]))
+    } else {
+        (Protocol::Udp, TcpFlags::NONE)
     };
     let destination_port = u16::from_be_bytes([bytes[36], bytes[37]]);
     Some(Glance { protocol, destination_port, flags })

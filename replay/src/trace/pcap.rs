@@ -152,7 +152,7 @@ impl Pcap {
         mut wanted: impl FnMut(Timestamp, &[u8], u64) -> bool,
     ) -> Sweep {
         let mut sweep = Sweep { passed: 0, records: 0, found: None };
-        let (mut rest, mut last) = (bytes, None);
+        let (mut rest, mut seconds) = (bytes, self.seconds);
         while let Some((fields, behind)) = rest.split_first_chunk::<RECORD_HEADER>() {
             let [s0, s1, s2, s3, f0, f1, f2, f3, c0, c1, c2, c3, o0, o1, o2, o3] = *fields;
             let header = Header {
@@ -167,8 +167,7 @@ impl Pcap {
             let Some((captured, next)) = behind.split_at_checked(header.captured as usize) else {
                 break;
             };
-            self.seconds.get_or_insert([header.seconds; 2]);
-            last = Some(header.seconds);
+            seconds = Some([seconds.map_or(header.seconds, |[first, _]| first), header.seconds]);
             let at = self.stamp(header);
             if wanted(at, captured, sweep.records) {
                 let size = RECORD_HEADER + captured.len();
@@ -180,9 +179,7 @@ impl Pcap {
             rest = next;
         }
         sweep.passed = bytes.len() - rest.len();
-        if let (Some([_, newest]), Some(last)) = (&mut self.seconds, last) {
-            *newest = last;
-        }
+        self.seconds = seconds;
         sweep
     }
 
