@@ -1,6 +1,6 @@
 //! The configuration: the text of a `knockd.conf` to types that cannot be wrong.
 //!
-//! [`parse`] reads everything that knockd 0.8 accepts on purpose, and this project's own keys.
+//! [`parse()`] reads everything that knockd 0.8 accepts on purpose, and this project's own keys.
 //! It never stops at the first problem: every problem in the file becomes a [`Diagnostic`].
 //!
 //! A later line of a key replaces an earlier one, as in knockd; only lines of `tcpflags`, `allow`,

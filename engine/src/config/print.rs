@@ -8,7 +8,7 @@ use super::{Commands, Config, Door, FailureLimit, Grant, Options, PortRange, Seq
 impl fmt::Display for Config {
     /// Writes the config as a `knockd.conf` that parses to the same config, but for the lines of
     /// one-time files. Names, paths and commands are written as they are: let a terminal have
-    /// the lines through [`super::escape`] only.
+    /// the lines through [`super::escape()`] only.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.options)?;
         self.doors.iter().try_for_each(|door| write!(f, "\n{door}"))

@@ -4,6 +4,7 @@
 
 mod doors;
 mod messages;
+mod page;
 mod samples;
 
 use std::fs;

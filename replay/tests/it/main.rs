@@ -3,5 +3,6 @@
 mod cli;
 mod diagnostics;
 mod oracle;
+mod readme;
 mod report;
 mod trace;
