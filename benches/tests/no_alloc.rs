@@ -79,13 +79,11 @@ fn the_second_time_one_door_allocates_nothing() {
 }
 
 #[test]
-#[ignore = "the engine's deadlines lie in a BTreeSet, which allocates as its nodes split"]
 fn the_second_time_leases_allocate_nothing() {
     assert_no_allocation(1, WITH_LEASES);
 }
 
 #[test]
-#[ignore = "the engine's deadlines lie in a BTreeSet, which allocates as its nodes split"]
 fn the_second_time_many_doors_allocate_nothing() {
     assert_no_allocation(300, WITH_LEASES);
 }
