@@ -7,11 +7,18 @@
 //! All orders that the rules speak of are linked lists through the places, so that everything
 //! here takes constant time whatever the number of places.
 
+mod memory;
+mod strays;
+
 use std::net::IpAddr;
 use std::num::NonZeroU16;
 use std::time::Duration;
 
 use slab::Slab;
+
+pub(super) use self::memory::Identity;
+use self::memory::Remembered;
+use self::strays::StrayPort;
 
 use super::DoorIndex;
 use super::chain::{Link, Linked, List, NO_SLOT, SlotId, slot_id};
@@ -19,25 +26,13 @@ use super::index::SlotIndex;
 use super::queue::Queue;
 use super::schedule::{Due, Ticket};
 use super::source::{KeyedHasher, SourceKey};
-use crate::packet::Protocol;
 use crate::time::Timestamp;
-
-/// How many packets of a place are remembered (S8).
-const MAX_REMEMBERED: usize = 32;
 
 /// A source with its hash, which two look-ups need.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Source {
     pub(super) key: SourceKey,
     hash: u64,
-}
-
-/// What makes a TCP packet the same packet when it comes again (S8).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Identity {
-    pub(super) destination_port: NonZeroU16,
-    pub(super) source_port: u16,
-    pub(super) sequence_number: u32,
 }
 
 /// The lists that a place can be in.
@@ -117,20 +112,6 @@ struct Extra {
     remembered: SlotId,
     /// The attempt's distinct stray ports.
     strays: SlotId,
-}
-
-#[derive(Debug)]
-struct Remembered {
-    at: Timestamp,
-    identity: Identity,
-    older: SlotId,
-}
-
-#[derive(Debug)]
-struct StrayPort {
-    protocol: Protocol,
-    port: u16,
-    next: SlotId,
 }
 
 /// The lists of a door, and the spans that order them.
@@ -459,163 +440,6 @@ impl Places {
             }));
         }
         &mut self.extras[place.extra as usize]
-    }
-
-    /// Adds a port to an attempt's stray ports and returns how many distinct ones there are
-    /// (S8.6).
-    pub(super) fn add_stray(&mut self, id: SlotId, protocol: Protocol, port: u16) -> usize {
-        let first = self.extra(id).strays;
-        let (mut next, mut count, mut is_new) = (first, 0, true);
-        while let Some(stray) = self.stray_ports.get(next as usize) {
-            is_new &= (stray.protocol, stray.port) != (protocol, port);
-            count += 1;
-            next = stray.next;
-        }
-        if is_new {
-            let new = StrayPort { protocol, port, next: first };
-            self.extra(id).strays = slot_id(self.stray_ports.insert(new));
-            count += 1;
-        }
-        count
-    }
-
-    fn forget_strays(&mut self, id: SlotId) {
-        let Some(extra) = self.extras.get_mut(self.slots[id as usize].extra as usize) else {
-            return;
-        };
-        let mut next = std::mem::replace(&mut extra.strays, NO_SLOT);
-        while next != NO_SLOT {
-            next = self.stray_ports.remove(next as usize).next;
-        }
-    }
-
-    /// Tells whether this packet came before, less than the door's `retransmit_window` ago (S8.1).
-    pub(super) fn remembers(&self, id: SlotId, identity: Identity, now: Timestamp) -> bool {
-        let place = &self.slots[id as usize];
-        let window = self.queues[usize::from(place.door)].retransmit_window;
-        let is_young = |at| now.saturating_duration_since(at) < window;
-        if place.opening() == Some(identity) && is_young(place.first) {
-            return true;
-        }
-        let mut next = self.extras.get(place.extra as usize).map_or(NO_SLOT, |its| its.remembered);
-        while next != NO_SLOT {
-            let packet = &self.remembered[next as usize];
-            if packet.identity == identity && is_young(packet.at) {
-                return true;
-            }
-            next = packet.older;
-        }
-        false
-    }
-
-    /// Remembers a packet that came now.
-    pub(super) fn remember(&mut self, id: SlotId, identity: Identity, now: Timestamp) {
-        let was_linked = self.newest_remembered(id).is_some();
-        let older = self.extra(id).remembered;
-        let new = slot_id(self.remembered.insert(Remembered { at: now, identity, older }));
-        self.extra(id).remembered = new;
-        self.after_remembering(id, was_linked);
-    }
-
-    /// Puts what was the opening packet into the pool, behind all that came after it.
-    fn pool_former_opening(&mut self, id: SlotId, at: Timestamp, identity: Identity) {
-        let (mut newer, mut older) = (NO_SLOT, self.extra(id).remembered);
-        while let Some(packet) = self.remembered.get(older as usize).filter(|its| its.at >= at) {
-            newer = older;
-            older = packet.older;
-        }
-        let new = slot_id(self.remembered.insert(Remembered { at, identity, older }));
-        match self.remembered.get_mut(newer as usize) {
-            Some(packet) => packet.older = new,
-            None => self.extra(id).remembered = new,
-        }
-    }
-
-    /// Keeps the newest packets only, and the door's places by the newest of theirs.
-    fn after_remembering(&mut self, id: SlotId, was_linked: bool) {
-        self.drop_oldest_remembered(id);
-        let door = self.slots[id as usize].door;
-        let memory = &mut self.queues[usize::from(door)].memory;
-        if was_linked {
-            memory.move_to_tail(&mut self.slots, Chain::Memory, id);
-        } else {
-            memory.push(&mut self.slots, Chain::Memory, id);
-        }
-        self.arm(door);
-    }
-
-    /// Drops the oldest remembered packet where there is one too many.
-    fn drop_oldest_remembered(&mut self, id: SlotId) {
-        let place = &self.slots[id as usize];
-        let Some(extra) = self.extras.get(place.extra as usize) else { return };
-        let (mut newer, mut last, mut pooled) = (NO_SLOT, NO_SLOT, 0);
-        let mut next = extra.remembered;
-        while let Some(packet) = self.remembered.get(next as usize) {
-            (newer, last, next) = (last, next, packet.older);
-            pooled += 1;
-        }
-        if pooled + usize::from(place.opening_port.is_some()) <= MAX_REMEMBERED {
-            return;
-        }
-        let oldest_pooled = &self.remembered[last as usize];
-        if place.opening_port.is_some() && place.first <= oldest_pooled.at {
-            self.slots[id as usize].set_opening(None);
-        } else {
-            self.remembered.remove(last as usize);
-            self.remembered[newer as usize].older = NO_SLOT;
-        }
-    }
-
-    fn newest_remembered(&self, id: SlotId) -> Option<Timestamp> {
-        let place = &self.slots[id as usize];
-        let opening = place.opening_port.map(|_| place.first);
-        let pooled = self
-            .extras
-            .get(place.extra as usize)
-            .and_then(|extra| self.remembered.get(extra.remembered as usize))
-            .map(|packet| packet.at);
-        opening.max(pooled)
-    }
-
-    fn forget_remembered(&mut self, id: SlotId) {
-        if self.newest_remembered(id).is_none() {
-            return;
-        }
-        let place = &mut self.slots[id as usize];
-        place.set_opening(None);
-        let (door, extra) = (place.door, place.extra);
-        if let Some(extra) = self.extras.get_mut(extra as usize) {
-            let mut next = std::mem::replace(&mut extra.remembered, NO_SLOT);
-            while next != NO_SLOT {
-                next = self.remembered.remove(next as usize).older;
-            }
-        }
-        self.queues[usize::from(door)].memory.remove(&mut self.slots, Chain::Memory, id);
-        self.arm(door);
-    }
-
-    /// Keeps a door's entry among the expiries that of its longest silent place.
-    fn arm(&mut self, door: DoorIndex) {
-        let queue = &self.queues[usize::from(door)];
-        let expiry = queue.memory.first().and_then(|head| {
-            let newest = u128::from(self.newest_remembered(head)?.as_nanos());
-            Some(newest + queue.retransmit_window.as_nanos())
-        });
-        self.expiries.set(u32::from(door), expiry);
-    }
-
-    /// Forgets the packets that are `retransmit_window` old, and idle places with them (S8.1).
-    pub(super) fn forget_expired(&mut self, now: Timestamp) {
-        let now = u128::from(now.as_nanos());
-        while let Some((_, door)) = self.expiries.first().filter(|(expiry, _)| *expiry <= now) {
-            let head = self.queues[door as usize].memory.first();
-            let id = head.expect("a door with an expiry remembers packets");
-            if self.slots[id as usize].stage > 0 {
-                self.forget_remembered(id);
-            } else {
-                self.remove(id);
-            }
-        }
     }
 
     /// Drops all places (S1).
