@@ -2,6 +2,7 @@
 
 mod cli;
 mod diagnostics;
+mod golden;
 mod oracle;
 mod report;
 mod trace;
