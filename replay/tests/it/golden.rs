@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// Cases that there are at least: fewer means that some were not found.
-const KNOWN_CASES: usize = 45;
+const KNOWN_CASES: usize = 49;
 
 /// The ways in which a case is told: the snapshot's name, the subcommand, its options, and the
 /// ending of the file with the options that this case has for the subcommand.
@@ -142,4 +142,98 @@ fn no_capture_is_without_a_config_and_no_snapshot_without_a_capture() {
     for case in &cases {
         assert_eq!(names(&golden_folder().join(case)), ways, "snapshots of {case}");
     }
+}
+
+/// Returns the text of a committed snapshot, its lines joined, so that a sentence is found
+/// wherever the terminal would break it.
+fn joined(case: &str, way: &str) -> String {
+    golden(case, way).split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+fn golden(case: &str, way: &str) -> String {
+    let path = golden_folder().join(case).join(format!("{way}.snap"));
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path:?}: {error}"))
+}
+
+#[test]
+fn the_explanations_that_matter_most_are_there() {
+    for (case, way, sentence) in [
+        ("absent", "explain", "no packet from 198.51.100.7 is in this capture"),
+        ("wrong-protocol", "explain", "9000 came by TCP, the sequence wants UDP"),
+        (
+            "carrier",
+            "explain",
+            "The guarded port 22 was tried from 203.0.113.9 4.21 s after 203.0.113.5 opened it: \
+             set grant, with %NET% in the commands, or knock over the same path",
+        ),
+        (
+            "reordered",
+            "text",
+            "9000/tcp arrived 10 ms before 8000/tcp: the network reordered them; knock with a \
+             delay between the hits",
+        ),
+        ("late", "text", "knock 3, 9000/tcp, came 1.4 s after the window of 5 s closed"),
+        (
+            "twice",
+            "text",
+            "8000/tcp came again from a new port: repeats of the last knock are ignored",
+        ),
+        ("wrong-protocol", "text", "9000 came by TCP, the sequence wants UDP"),
+        ("wrong-target", "explain", "the knocks went to 192.0.2.1, the door watches its target"),
+    ] {
+        assert!(joined(case, way).contains(sentence), "{sentence:?} is missing from {case} {way}");
+    }
+}
+
+/// The closed list of what `explain` says of a packet at a door.
+const VERDICTS: [&str; 24] = [
+    "stage",
+    "duplicate",
+    "repeat",
+    "restart",
+    "stray",
+    "reset",
+    "timeout",
+    "open",
+    "renew",
+    "close",
+    "suppressed",
+    "refused",
+    "lockout",
+    "evicted",
+    "disabled",
+    "clock_step",
+    "wrong_target",
+    "wrong_protocol",
+    "wrong_flags",
+    "not_first_knock",
+    "denied",
+    "locked_out",
+    "undecodable",
+    "other_port",
+];
+
+/// Returns the words of the verdicts in a page: behind a time, or far to the right.
+fn verdict_words(page: &str) -> impl Iterator<Item = &str> {
+    let is_told = |line: &&str| {
+        let told = line.trim_start();
+        let begins_with_time = told.len() > 12 && told.as_bytes()[2] == b':';
+        begins_with_time || line.len() - told.len() > 30
+    };
+    let lines = page.lines().filter(is_told);
+    lines.flat_map(|line| line.split([' ', ',', ':', '('])).filter(|word| !word.is_empty())
+}
+
+#[test]
+fn every_verdict_is_in_some_capture_and_documented() {
+    let pages: Vec<String> = Case::all().iter().map(|case| golden(&case.name, "explain")).collect();
+    let told: BTreeSet<&str> = pages.iter().flat_map(|page| verdict_words(page)).collect();
+    let formats = include_str!("../../../docs/FORMATS.md");
+    let (_, section) = formats.split_once("## The page of `explain`").unwrap();
+    let rows = section.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
+    let documented: BTreeSet<&str> = rows.collect();
+    let verdicts = BTreeSet::from(VERDICTS);
+    let untold: Vec<_> = verdicts.difference(&told).collect();
+    assert!(untold.is_empty(), "no capture shows {untold:?}");
+    assert_eq!(documented, verdicts, "verdicts in docs/FORMATS.md, and all there are");
 }

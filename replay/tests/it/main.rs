@@ -2,6 +2,7 @@
 
 mod cli;
 mod diagnostics;
+mod explain;
 mod golden;
 mod oracle;
 mod report;
