@@ -7,27 +7,32 @@
 //! The traces are read twice where no source is given: once to see which sources touched a knock
 //! port at all, and once to judge.
 
+mod door_story;
 mod guard;
 mod page;
 mod sentence;
 mod story;
+#[cfg(test)]
+mod tests;
 mod watch;
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::{self, Seek as _, Write};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use knock_engine::config::Config;
 use knock_engine::local::LocalAddresses;
-use knock_engine::output::{DoorEvent, Event, Output};
+use knock_engine::output::{Event, Output};
 use knock_engine::packet::Packet;
 use knock_engine::time::Timestamp;
 use knock_engine::wire::{self, LinkType, Undecoded};
-use knock_engine::{Engine, HashKey};
+use knock_engine::{Disregard, Engine, HashKey};
 
-use self::page::Page;
-use self::story::{Belongs, Others, Seen, Stories};
+use self::page::{Extent, Page};
+use self::story::{Belongs, Others, Seen, Stories, Verdict};
 use self::watch::KnockPorts;
 use crate::cli::ExplainArgs;
 use crate::notice;
@@ -58,19 +63,23 @@ pub fn explain(args: &ExplainArgs) -> anyhow::Result<()> {
         }
     };
     let others = if args.all { Others::Listed } else { Others::Folded };
-    let stories = Stories::new(&config, watched, others);
-    let mut explainer = Explainer::new(config, local, ports, stories);
+    let stories = Stories::new(&config, ports, watched, others);
+    let mut explainer = Explainer::new(config, local, stories);
     explainer.take_addresses = args.local.is_empty();
     explainer.names = run::names(&traces);
     let read = explainer.read(&mut traces);
     explainer.finish();
     run::warn_of_endings(&traces);
-    if explainer.local == LocalAddresses::Unknown {
+    if explainer.local == LocalAddresses::Unknown && explainer.frames > 0 {
         notice::note(&run::ASSUMED_LOCAL);
     }
-    let palette = run::palette(args.color);
-    let mut page = Page::new(palette, run::width(), &args.traces);
-    let text = page.print(&explainer.stories, &explainer.local);
+    let extent = match (&read, explainer.frames) {
+        (Ok(()), _) => Extent::Whole,
+        (Err(_), 0) => Extent::Nothing,
+        (Err(_), _) => Extent::Part,
+    };
+    let mut page = Page::new(run::palette(args.color), run::width(), &args.traces);
+    let text = page.print(&explainer.stories, &explainer.local, extent);
     let mut out = io::stdout().lock();
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(OutputError::from)?;
     read
@@ -118,8 +127,11 @@ struct Explainer {
     engine: Engine,
     doors: Doors,
     local: LocalAddresses,
-    ports: KnockPorts,
+    /// The targets of all doors.
+    targets: HashSet<IpAddr>,
     stories: Stories,
+    /// Frames of a link type that can be read.
+    frames: u64,
     take_addresses: bool,
     recorded: usize,
     links: LinkTypes,
@@ -131,14 +143,15 @@ impl Explainer {
     /// The key of the engine's tables. No output depends on it (S15).
     const KEY: HashKey = HashKey([0x7365_7361_6d65, 0x6578_706c_6169_6e00]);
 
-    fn new(config: Config, local: LocalAddresses, ports: KnockPorts, stories: Stories) -> Self {
+    fn new(config: Config, local: LocalAddresses, stories: Stories) -> Self {
         let doors = Doors::new(&config.doors);
         Self {
             stories,
+            targets: config.doors.iter().flat_map(|door| &door.targets).copied().collect(),
             engine: Engine::new(config, local.clone(), Self::KEY),
             doors,
             local,
-            ports,
+            frames: 0,
             take_addresses: false,
             recorded: 0,
             links: LinkTypes::default(),
@@ -156,6 +169,7 @@ impl Explainer {
             }
             let Some(frame) = traces.next()? else { return Ok(()) };
             let link = self.links.of(&frame, &self.names)?;
+            self.frames += 1;
             let origin = Origin { trace: frame.trace, frame: frame.number };
             match wire::decode(link, frame.captured) {
                 Ok(segment) => self.packet(&segment.packet(), frame.at, origin),
@@ -166,28 +180,31 @@ impl Explainer {
 
     fn packet(&mut self, packet: &Packet, at: Timestamp, origin: Origin) {
         self.engine.handle_packet(packet, at);
-        let events = self.drain(origin);
-        self.stories.note_guarded(packet, at, origin);
-        if self.stories.is_watched(packet.source) && self.is_for_us(packet) {
+        let verdicts = self.drain(origin);
+        let is_for_us = self.is_for_us(packet.destination);
+        if is_for_us {
+            self.stories.note_try(packet, at);
+        }
+        if !self.stories.is_watched(packet.source) {
+            return;
+        }
+        // A knock at a wrong address is worth a line too.
+        if is_for_us || self.stories.ports.contains(packet.destination_port) {
             let disregard = |door: usize| self.engine.disregard(door, packet);
-            self.stories.note_packet(Seen { packet, at, origin }, &events, disregard);
+            self.stories.note_packet(Seen { packet, at, origin }, &verdicts, disregard);
+        } else {
+            self.stories.elsewhere += 1;
         }
     }
 
-    /// Tells whether a packet is worth a line: sent to this host or a target, or to a knock port
-    /// wherever it is, for a wrong address is a reason too.
-    fn is_for_us(&self, packet: &Packet) -> bool {
-        let target = |door: &std::sync::Arc<knock_engine::config::Door>| {
-            door.targets.contains(&packet.destination)
-        };
-        self.local.contains(packet.destination)
-            || self.doors.all().iter().any(target)
-            || self.ports.contains(packet.destination_port)
+    /// Tells whether an address is one of this host, or of a host that a door stands for.
+    fn is_for_us(&self, destination: IpAddr) -> bool {
+        self.local.contains(destination) || self.targets.contains(&destination)
     }
 
     fn undecoded(&mut self, link: LinkType, frame: &Frame<'_>, cause: Undecoded) {
         let Some(parties) = wire::parties(link, frame.captured) else { return };
-        if self.stories.is_watched(parties.source) && self.local.contains(parties.destination) {
+        if self.stories.is_watched(parties.source) && self.is_for_us(parties.destination) {
             let origin = Origin { trace: frame.trace, frame: frame.number };
             self.stories.note_undecoded(&parties, cause, (frame.at, origin));
         }
@@ -195,18 +212,23 @@ impl Explainer {
 
     /// Takes the engine's outputs: those of deadlines become lines at once, those of the packet at
     /// hand are returned with the number of their door.
-    fn drain(&mut self, origin: Origin) -> Vec<(usize, DoorEvent)> {
+    fn drain(&mut self, origin: Origin) -> Vec<(usize, Verdict)> {
         let mut of_packet = Vec::new();
         while let Some(output) = self.engine.poll_output() {
             match output {
                 Output::Action(action) => self.stories.note_action(&action, &self.doors),
-                Output::Event(Event::ClockStep { .. }) => self.stories.clock_steps += 1,
-                // Its packets say that the door is disabled.
-                Output::Event(Event::Disabled { .. }) => {}
+                Output::Event(Event::ClockStep { at, .. }) => {
+                    self.stories.note_clock_step(at, origin);
+                }
+                Output::Event(Event::Disabled { door, .. }) => {
+                    // It is the packet that used up the last sequence which disables the door.
+                    let door = self.doors.index(&door);
+                    of_packet.extend(door.map(|it| (it, Verdict::Disregard(Disregard::Disabled))));
+                }
                 Output::Event(Event::Door(event)) => {
                     let Some(door) = self.doors.index(&event.door) else { continue };
                     if self.stories.note_event(door, &event, origin) == Belongs::ToPacket {
-                        of_packet.push((door, event));
+                        of_packet.push((door, Verdict::of(&event)));
                     }
                 }
             }

@@ -169,6 +169,38 @@ def crowded():
     return pcap(script.frames)
 
 
+def leases():
+    """A table of one lease: two sources knock at once, the second finds it full."""
+    script = Script(START)
+    script.knock(0, CLIENT, SERVER, DOOR)
+    script.knock(SECOND, "198.51.100.8", SERVER, DOOR)
+    return pcap(script.frames)
+
+
+def by_udp():
+    """The right ports in the right order, all by UDP; the door wants TCP."""
+    script = Script(START)
+    for number, port in enumerate(DOOR):
+        script.datagram(milliseconds(200 * number), CLIENT, SERVER, port)
+    return pcap(script.frames)
+
+
+def used_up():
+    """The only one-time sequence, and 20 s later once more by somebody who saw it."""
+    script = Script(START)
+    for at, source in ((0, CLIENT), (20 * SECOND, "203.0.113.5")):
+        script.knock(at, source, SERVER, (7101, 8101, 9101))
+    return pcap(script.frames)
+
+
+def too_late():
+    """The door closes after 10 s; its guarded port is tried 2 s later."""
+    script = Script(START)
+    script.knock(0, CLIENT, SERVER, DOOR)
+    script.syn(milliseconds(12_400), CLIENT, SERVER, 22)
+    return pcap(script.frames)
+
+
 def prefixes():
     """Four doors that begin alike (2001, 2002, 2003, then 2011 to 2014): the last is knocked."""
     script = Script(START)
@@ -264,6 +296,7 @@ def damaged():
 
 CAPTURES = {
     "absent.pcap": absent,
+    "by-udp.pcap": by_udp,
     "clock-step.pcap": clock_step,
     "cooldown.pcap": cooldown,
     "crowded.pcap": crowded,
@@ -274,6 +307,7 @@ CAPTURES = {
     "interfaces.pcapng": interfaces,
     "interleaved.pcap": interleaved,
     "late.pcap": late,
+    "leases.pcap": leases,
     "link-ipv4.pcap": link(bytes, IPV4),
     "link-loop.pcap": link(loop, LOOP),
     "link-null.pcap": link(null, NULL),
@@ -290,8 +324,10 @@ CAPTURES = {
     "sections.pcapng": sections,
     "snapped.pcap": snapped,
     "strays.pcap": strays,
+    "too-late.pcap": too_late,
     "truncated.pcap": truncated,
     "undecodable.pcap": undecodable,
+    "used-up.pcap": used_up,
     "vlan.pcap": vlan,
 }
 

@@ -1,13 +1,107 @@
 //! The ports that the doors guard, as far as their commands tell, and who tried them.
 
+use std::collections::HashMap;
 use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
 
 use knock_engine::config::Door;
 use knock_engine::time::Timestamp;
 
+/// Which doors guard a port.
+#[derive(Debug)]
+pub(super) struct Guards {
+    doors: HashMap<u16, Vec<usize>>,
+}
+
+impl Guards {
+    pub(super) fn new(doors: &[Arc<Door>]) -> Self {
+        let mut guards: HashMap<u16, Vec<usize>> = HashMap::new();
+        for (index, door) in doors.iter().enumerate() {
+            for port in guarded_ports(door) {
+                guards.entry(port).or_default().push(index);
+            }
+        }
+        Self { doors: guards }
+    }
+
+    /// Returns the doors that guard this port, in the order of the config.
+    pub(super) fn of(&self, port: u16) -> &[usize] {
+        self.doors.get(&port).map_or(&[], Vec::as_slice)
+    }
+}
+
+/// The beginning of a connection to a guarded port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Try {
+    pub(super) source: IpAddr,
+    pub(super) port: u16,
+    pub(super) at: Timestamp,
+}
+
+/// Who tried the ports behind a door that a source has opened, as far as it explains why somebody
+/// did not get in.
+#[derive(Debug, Default)]
+pub(super) struct Tries {
+    /// The source's lease at the door: since when, and until when.
+    lease: Option<(Timestamp, Timestamp)>,
+    /// Whether the source itself tried while its lease lasted.
+    pub(super) in_time: bool,
+    /// The port that it tried after its lease, and how long after.
+    pub(super) late: Option<(u16, Duration)>,
+    pub(super) foreign: Option<ForeignTry>,
+}
+
+/// A try by another source than the one that holds the lease.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct ForeignTry {
+    pub(super) source: IpAddr,
+    pub(super) port: u16,
+    /// How long after the door had opened.
+    pub(super) after: Duration,
+}
+
+impl Tries {
+    /// Notes that a lease begins.
+    pub(super) fn open(&mut self, since: Timestamp, until: Timestamp) {
+        self.lease = Some((since, until));
+    }
+
+    /// Notes that the lease lasts longer.
+    pub(super) fn renew(&mut self, new: Timestamp) {
+        if let Some((_, until)) = &mut self.lease {
+            *until = new;
+        }
+    }
+
+    /// Notes a try; `owner` is the source that holds the lease.
+    pub(super) fn note(&mut self, tried: Try, owner: IpAddr, door: &Door) {
+        let Some((since, until)) = self.lease else { return };
+        let Some(after) = tried.at.checked_duration_since(since) else { return };
+        match tried.at.checked_duration_since(until) {
+            None if tried.source == owner => self.in_time = true,
+            None if !lets_in(door, owner, tried.source) => self.note_foreign(owner, tried, after),
+            None => {}
+            Some(late) if tried.source == owner => {
+                self.late.get_or_insert((tried.port, late));
+            }
+            Some(_) => {}
+        }
+    }
+
+    /// Keeps the try that most likely was the same person's: the one from nearest by.
+    fn note_foreign(&mut self, owner: IpAddr, tried: Try, after: Duration) {
+        let Try { source, port, .. } = tried;
+        let nearness = |source: IpAddr| shared_bits(owner, source);
+        if self.foreign.is_none_or(|known| nearness(known.source) < nearness(source)) {
+            self.foreign = Some(ForeignTry { source, port, after });
+        }
+    }
+}
+
 /// Finds the ports that a start command opens: the numbers behind `--dport`, `dport`, `port` and
 /// their like, in the manner of iptables, nft, ufw and firewall-cmd.
-pub(super) fn guarded_ports(door: &Door) -> Vec<u16> {
+fn guarded_ports(door: &Door) -> Vec<u16> {
     let commands =
         [door.commands.start.as_ref(), door.commands.start_v6.as_ref().and_then(Option::as_ref)];
     let mut ports = Vec::new();
@@ -48,16 +142,16 @@ fn ports_in(command: &str) -> Vec<u16> {
     ports
 }
 
-/// A try of a guarded port by another source than the one that holds the lease.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct ForeignTry {
-    pub(super) source: IpAddr,
-    pub(super) port: u16,
-    pub(super) at: Timestamp,
+/// Tells whether a door that `owner` opened lets another source in: only where its start command
+/// speaks of the network that it grants.
+fn lets_in(door: &Door, owner: IpAddr, other: IpAddr) -> bool {
+    let start = door.start_command(owner);
+    start.is_some_and(|command| command.template().contains("%NET%"))
+        && door.grant.network(owner).contains(&other)
 }
 
 /// Returns how many leading bits two addresses share; none where their families differ.
-pub(super) fn shared_bits(a: IpAddr, b: IpAddr) -> u32 {
+fn shared_bits(a: IpAddr, b: IpAddr) -> u32 {
     match (a, b) {
         (IpAddr::V4(a), IpAddr::V4(b)) => (a.to_bits() ^ b.to_bits()).leading_zeros(),
         (IpAddr::V6(a), IpAddr::V6(b)) => (a.to_bits() ^ b.to_bits()).leading_zeros(),

@@ -15,17 +15,26 @@ use crate::report::Origin;
 use crate::report::advice::Port;
 use crate::report::block::wrap;
 use crate::report::escape::Escaped;
-use crate::report::format::{Clock, Count, Counted, Span};
+use crate::report::format::{Clock, Counted, Span, Times};
 use crate::report::style::Palette;
 
 /// Lays the stories out.
 pub(super) struct Page {
     palette: Palette,
     width: usize,
-    /// The traces' names; frames bear them where there are several.
+    /// The traces' names. Where there are several, frames bear their numbers, counted from 1.
     traces: Vec<String>,
     clock: Clock,
     date: String,
+}
+
+/// How much of the traces could be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Extent {
+    Whole,
+    /// All before an error.
+    Part,
+    Nothing,
 }
 
 /// The cells of a line before its verdicts.
@@ -47,40 +56,35 @@ impl Page {
         }
     }
 
-    pub(super) fn print(&mut self, stories: &Stories, local: &LocalAddresses) -> String {
+    pub(super) fn print(
+        &mut self,
+        stories: &Stories,
+        local: &LocalAddresses,
+        extent: Extent,
+    ) -> String {
         let mut text = String::new();
+        if self.traces.len() > 1 && !stories.is_empty() {
+            for (number, trace) in (1..).zip(&self.traces) {
+                let _ = writeln!(text, "trace {number}: {trace}");
+            }
+            text.push('\n');
+        }
         for (index, (source, story)) in stories.iter().enumerate() {
             if index > 0 {
                 text.push('\n');
             }
             self.append_story(stories, source, story, &mut text);
         }
-        match stories.watched.only {
-            Some(source) if stories.is_empty() => {
-                let _ = writeln!(text, "no packet from {source} is in this capture");
-                if let LocalAddresses::Known(addresses) = local {
-                    let addresses: Vec<String> =
-                        addresses.iter().map(ToString::to_string).collect();
-                    let _ = writeln!(
-                        text,
-                        "(or none to {}, the addresses of this host, or to a knock port)",
-                        addresses.join(", ")
-                    );
-                }
-            }
-            None if stories.is_empty() => {
-                let _ = writeln!(text, "no packet in this capture touched a knock port");
-            }
-            Some(_) | None => {}
+        if stories.is_empty() && extent != Extent::Nothing {
+            append_absence(stories, local, extent, &mut text);
         }
         if stories.watched.unwatched > 0 {
             let more = Counted(stories.watched.unwatched as u64, "more source");
             let _ = writeln!(text, "\n{more} touched a knock port: name one with --source");
         }
         if stories.clock_steps > 0 {
-            let steps = Counted(stories.clock_steps, "time");
-            let _ =
-                writeln!(text, "\nThe capture's clock stepped back {steps}: attempts ended there");
+            let steps = Times(stories.clock_steps);
+            let _ = writeln!(text, "\nthe clock stepped back {steps}: attempts ended there");
         }
         text
     }
@@ -110,7 +114,7 @@ impl Page {
             self.append_verdicts(stories, line, column, text);
         }
         if story.unlisted > 0 {
-            let _ = writeln!(text, "  and {} more lines", Count(story.unlisted));
+            let _ = writeln!(text, "  and {}", Counted(story.unlisted, "more line"));
         }
         text.push('\n');
         for (index, door) in stories.doors.iter().enumerate() {
@@ -144,43 +148,41 @@ impl Page {
             What::Undecoded(parties, _) => {
                 format!("{} > {}", parties.protocol, parties.destination)
             }
-            What::Deadline => String::new(),
-            What::Others { packets, .. } => Counted(*packets, "packet").to_string(),
+            What::Nothing => String::new(),
+            What::Others { packets: 1, .. } => "1 packet".to_owned(),
+            What::Others { packets, until, .. } => {
+                let span = Span(until.saturating_duration_since(line.at));
+                format!("{} within {span}", Counted(*packets, "packet"))
+            }
         };
         Row { time: self.clock.time(line.at), frame, packet }
     }
 
     fn frame(&self, origin: Origin) -> String {
-        match self.traces.get(origin.trace).filter(|_| self.traces.len() > 1) {
-            Some(name) => format!("{name}:{}", origin.frame),
-            None => format!("{}", origin.frame),
+        if self.traces.len() > 1 {
+            return format!("{}:{}", origin.trace + 1, origin.frame);
         }
+        origin.frame.to_string()
     }
 
     /// Ends a line, `column` characters long so far, with its verdicts. What doesn't fit into the
-    /// terminal goes on in the next lines.
+    /// terminal goes on in the next lines; all of it where there is next to no place behind the
+    /// packet.
     fn append_verdicts(&self, stories: &Stories, line: &Line, column: usize, text: &mut String) {
-        const LEAST_ROOM: usize = 24;
-        let indent = if self.width >= column + LEAST_ROOM { column } else { 16 };
-        let mut used = column;
-        for (index, (told, style)) in self.verdicts(stories, line).iter().enumerate() {
-            let length = told.chars().count();
-            if index > 0 {
-                text.push(',');
-                used += 1;
-            }
-            let gap = if index > 0 { 1 } else { 2 };
-            if used + gap + length > self.width && used > indent {
+        const LEAST_ROOM: usize = 20;
+        const INDENT: usize = 14;
+        let is_wide = self.width >= column + 2 + LEAST_ROOM;
+        let indent = if is_wide { column } else { INDENT };
+        let room = self.width.saturating_sub(indent + 2).max(LEAST_ROOM);
+        for (index, pieces) in fill(&self.verdicts(stories, line), room).iter().enumerate() {
+            if index > 0 || !is_wide {
                 text.truncate(text.trim_end_matches(' ').len());
-                text.push('\n');
-                let _ = write!(text, "{:indent$}  ", "");
-                used = indent + 2;
-            } else {
-                let _ = write!(text, "{:gap$}", "");
-                used += gap;
+                let _ = write!(text, "\n{:indent$}", "");
             }
-            let _ = write!(text, "{style}{told}{style:#}");
-            used += length;
+            text.push(' ');
+            for (piece, style) in pieces {
+                let _ = write!(text, " {style}{piece}{style:#}");
+            }
         }
         text.push('\n');
     }
@@ -194,19 +196,18 @@ impl Page {
                     self.palette.notable,
                 )];
             }
-            What::Others { packets, ports, until } => {
+            What::Others { ports, .. } => {
                 let ends = if ports.len() > Story::MAX_PORTS { ", ..." } else { "" };
                 let named = ports.iter().take(Story::MAX_PORTS).map(|(p, n)| Port(*p, *n));
                 let named: Vec<String> = named.map(|port| port.to_string()).collect();
-                let span = Span(until.saturating_duration_since(line.at));
-                let within = if *packets > 1 { format!(" within {span}") } else { String::new() };
-                return vec![(format!("other_port: {}{ends}{within}", named.join(", ")), faint)];
+                return vec![(format!("other_port: {}{ends}", named.join(", ")), faint)];
             }
-            What::Packet(_) | What::Deadline => {}
+            What::Packet(_) | What::Nothing => {}
         }
         if line.verdicts.is_empty() {
             return vec![("other_port".to_owned(), faint)];
         }
+        // A run of verdicts of one door bears its name once.
         let mut named = None;
         let told = line.verdicts.iter().map(|(door, verdict)| {
             let is_named = stories.doors.len() == 1 || named == Some(*door);
@@ -236,7 +237,7 @@ impl Page {
                 | EventKind::Close
                 | EventKind::Suppressed => Style::new(),
             },
-            Verdict::Disregard(_) => self.palette.notable,
+            Verdict::Disregard(_) | Verdict::ClockStep => self.palette.notable,
         }
     }
 
@@ -258,6 +259,48 @@ impl Page {
     }
 }
 
+/// Lays verdicts out in lines of at most `room` characters. They are broken between words only
+/// where one alone is longer than that.
+fn fill(told: &[(String, Style)], room: usize) -> Vec<Vec<(String, Style)>> {
+    let mut lines = vec![Vec::new()];
+    let mut used = 0;
+    for (index, (verdict, style)) in told.iter().enumerate() {
+        let comma = if index + 1 < told.len() { "," } else { "" };
+        for piece in wrap(&format!("{verdict}{comma}"), room) {
+            let length = piece.chars().count();
+            if used > 0 && used + 1 + length > room {
+                lines.push(Vec::new());
+                used = 0;
+            }
+            used += length + usize::from(used > 0);
+            lines.last_mut().expect("invariant: there is a line").push((piece, *style));
+        }
+    }
+    lines
+}
+
+/// Says that there is nothing to tell, and why.
+fn append_absence(stories: &Stories, local: &LocalAddresses, extent: Extent, text: &mut String) {
+    let capture = match extent {
+        Extent::Whole => "this capture",
+        Extent::Part | Extent::Nothing => "what could be read of this capture",
+    };
+    let _ = match (stories.watched.only, local) {
+        (None, _) => writeln!(text, "no packet in {capture} touched a knock port"),
+        (Some(source), LocalAddresses::Known(addresses)) if stories.elsewhere > 0 => {
+            let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+            writeln!(
+                text,
+                "no packet from {source} in {capture} went to this host ({}) or to a knock port; \
+                 {} went elsewhere",
+                addresses.join(", "),
+                Counted(stories.elsewhere, "packet")
+            )
+        }
+        (Some(source), _) => writeln!(text, "no packet from {source} is in {capture}"),
+    };
+}
+
 fn packet_text(packet: &Packet) -> String {
     let to = SocketAddr::new(packet.destination, packet.destination_port);
     match packet.transport {
@@ -272,14 +315,15 @@ fn packet_text(packet: &Packet) -> String {
 fn verdict_text(verdict: &Verdict) -> String {
     match verdict {
         Verdict::Disregard(reason) => reason.name().to_owned(),
+        Verdict::ClockStep => "clock_step".to_owned(),
         Verdict::Event { kind: EventKind::Stage, stage: Some((stage, of)) } => {
-            format!("stage {stage} of {of}")
+            format!("stage {stage}/{of}")
         }
         Verdict::Event { kind: EventKind::Reset(reason), stage: Some((stage, of)) } => {
-            format!("reset ({reason}) at stage {stage} of {of}")
+            format!("reset ({reason}) at {stage}/{of}")
         }
         Verdict::Event { kind: EventKind::Timeout, stage: Some((stage, of)) } => {
-            format!("timeout at stage {stage} of {of}")
+            format!("timeout at {stage}/{of}")
         }
         Verdict::Event { kind, .. } => kind.name().to_owned(),
     }

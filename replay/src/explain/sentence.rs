@@ -4,12 +4,12 @@ use std::net::IpAddr;
 
 use knock_engine::Disregard;
 use knock_engine::config::{Door, Knock, Sequence};
-use knock_engine::output::EventKind;
-use knock_engine::packet::{Packet, Protocol, Transport};
+use knock_engine::packet::{Packet, Transport};
 
-use super::story::{DoorStory, Failure, FailureKind, Opening};
+use super::door_story::{DoorStory, Failure, FailureKind, Opening, StaleStep};
+use super::guard::ForeignTry;
 use crate::report::advice::{self, Port};
-use crate::report::format::{Counted, Span};
+use crate::report::format::{Counted, Span, Times};
 
 /// How things ended at a door.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +38,7 @@ pub(super) fn sentence(case: &Case<'_>) -> (Mood, String) {
     if let Some(opening) = &story.opening {
         return (Mood::Opened, opened(case, story, opening));
     }
-    if story.is_locked_out || reason(story, Disregard::LockedOut).is_some() {
+    if story.is_locked_out {
         return (Mood::Failed, locked_out(case.door));
     }
     if let Some(failure) = &story.failure {
@@ -51,55 +51,73 @@ pub(super) fn sentence(case: &Case<'_>) -> (Mood, String) {
 }
 
 fn opened(case: &Case<'_>, story: &DoorStory, opening: &Opening) -> String {
-    let window = Span(case.door.seq_timeout);
-    let times = match story.opens {
-        1 => String::new(),
-        more => format!(" {}, the first time", Counted(more, "time")),
-    };
-    let knocks = case.sequence.map_or(0, |sequence| sequence.knocks().len());
-    let within =
-        if knocks == 1 { String::new() } else { format!(" in {} of {window}", Span(opening.took)) };
-    let mut text = format!("opened{times}{within}");
-    match opening.outcome {
-        Some(EventKind::Refused) => {
-            text.push_str(
-                ", but as many doors were open as max_leases allows: nothing ran; raise max_leases",
-            );
+    let mut text = opened_so(case, story, opening);
+    if story.opens == story.refused {
+        text.push_str(
+            ", but as many doors were open as max_leases allows: nothing ran; raise max_leases",
+        );
+    } else if case.door.start_command(case.source).is_none() {
+        text.push_str(", but the door has no start_command: nothing happens when it opens");
+    } else {
+        if story.suppressed > 0 {
+            let (times, cooldown) = (Times(story.suppressed), Span(case.door.cooldown));
+            text.push_str(&format!(
+                ", {times} within the cooldown of {cooldown}: nothing ran then"
+            ));
         }
-        _ if case.door.start_command(case.source).is_none() => {
-            text.push_str(", but the door has no start_command: nothing happens when it opens");
+        if story.refused > 0 {
+            let times = Times(story.refused);
+            text.push_str(&format!(", {times} beyond max_leases: nothing ran then; raise it"));
         }
-        _ => text.push_str(&after_opening(case, story, opening)),
+        text.push_str(&after_opening(case, story));
     }
-    if let Some(failure) = story.failure.as_ref().filter(|failure| failure.at <= opening.at) {
-        text.push_str(". The attempt before that failed: ");
-        text.push_str(&failed(case, failure));
+    if let Some(failure) = &story.failure {
+        let is_earlier = failure.at <= opening.at;
+        let which = if is_earlier { "The attempt before that" } else { "A later attempt" };
+        text.push_str(&format!(". {which} failed: {}", failed(case, failure)));
     }
     text
 }
 
+/// Says how often it opened, and how fast.
+fn opened_so(case: &Case<'_>, story: &DoorStory, opening: &Opening) -> String {
+    let within = format!("in {} of {}", Span(opening.took), Span(case.door.seq_timeout));
+    let is_single = case.sequence.is_some_and(|sequence| sequence.knocks().len() == 1);
+    match (story.opens, is_single) {
+        (1, true) => "opened at its only knock".to_owned(),
+        (1, false) => format!("opened {within}"),
+        (opens, true) => format!("opened {}", Times(opens)),
+        (opens, false) => format!("opened {}, the first time {within}", Times(opens)),
+    }
+}
+
 /// What became of the guarded port after the door had opened.
-fn after_opening(case: &Case<'_>, story: &DoorStory, opening: &Opening) -> String {
-    if story.tried_in_time {
+fn after_opening(case: &Case<'_>, story: &DoorStory) -> String {
+    if story.tries.in_time {
         return String::new();
     }
-    if let Some(foreign) = story.foreign {
-        let after = foreign.at.saturating_duration_since(opening.at);
+    if let Some(ForeignTry { source, port, after }) = story.tries.foreign {
+        let help = if source.is_ipv4() == case.source.is_ipv4() {
+            "set grant, with %NET% in the commands, or knock over the same path"
+        } else {
+            "knock and connect over the same version of IP"
+        };
         return format!(
-            ". The guarded port {} was tried from {} {} after {} opened it: set grant, or knock \
-             over the same path",
-            foreign.port,
-            foreign.source,
+            ". The guarded port {port} was tried from {source} {} after {} opened it: {help}",
             Span(after),
             case.source
         );
     }
-    story.tried_late.map_or_else(String::new, |(port, late)| {
+    story.tries.late.map_or_else(String::new, |(port, late)| {
+        let when = if late.is_zero() {
+            "just when the door closed".to_owned()
+        } else {
+            format!("only {} after the door had closed", Span(late))
+        };
+        let window = Span(case.door.cmd_timeout);
         format!(
-            ". The guarded port {port} was tried only {} after the door had closed: connect within \
-             {}, or raise cmd_timeout",
-            Span(late),
-            Span(case.door.cmd_timeout)
+            ". The guarded port {port} was tried {when}: connect within {window}, or raise \
+             cmd_timeout"
         )
     })
 }
@@ -151,6 +169,9 @@ fn failed(case: &Case<'_>, failure: &Failure) -> String {
         (FailureKind::Evicted, _) => {
             "the table of attempts was full: knock again, or raise max_attempts".to_owned()
         }
+        (FailureKind::ClockStep, _) => {
+            format!("the clock stepped back after {stage} of {of} knocks: knock again")
+        }
         (FailureKind::TimedOut | FailureKind::OutOfOrder { .. }, None) => {
             format!("failed with {stage} of {of} knocks")
         }
@@ -159,35 +180,56 @@ fn failed(case: &Case<'_>, failure: &Failure) -> String {
 
 /// Says why no attempt ever began, by the reason nearest to success.
 fn disregarded(case: &Case<'_>, story: &DoorStory) -> Option<String> {
-    let first = case.sequence.and_then(|its| its.knocks().first().copied());
-    if reason(story, Disregard::Disabled).is_some() {
+    if story.disregarded(Disregard::Disabled).is_some() {
         return Some("every one-time sequence is used up: add lines to the file".to_owned());
     }
-    let as_knock = |packet: &Packet| {
-        let knocks = case.sequence.map(Sequence::knocks).unwrap_or_default();
-        knocks.iter().copied().find(|knock| knock.port.get() == packet.destination_port)
-    };
+    let knocks = case.sequence.map(Sequence::knocks).unwrap_or_default();
     for why in [Disregard::WrongProtocol, Disregard::WrongFlags] {
-        if let Some(packet) = reason(story, why)
-            && let Some(knock) = as_knock(packet)
+        if let Some(packet) = story.disregarded(why)
+            && let Some(knock) = knocks.iter().find(|its| its.port.get() == packet.destination_port)
         {
-            return Some(wrong_knock(case.door, knock, why, packet));
+            return Some(wrong_knock(case.door, *knock, why, packet));
         }
     }
-    if let (Some(packet), Some(first)) = (reason(story, Disregard::NotFirstKnock), first) {
+    if let (Some(packet), Some(first)) =
+        (story.disregarded(Disregard::NotFirstKnock), knocks.first())
+    {
         let came = Port(packet.protocol(), packet.destination_port);
         return Some(format!(
             "{came} came, but a knock begins with {}, which never came: it was lost on the way, \
              filtered before this host, or never sent",
-            Port::of(first)
+            Port::of(*first)
         ));
     }
-    if reason(story, Disregard::Denied).is_some() {
-        return Some(format!("{} is kept out by the door's allow or deny list", case.source));
+    if story.disregarded(Disregard::Denied).is_some() {
+        return Some(denied(case));
     }
-    reason(story, Disregard::WrongTarget)
-        .filter(|packet| as_knock(packet).is_some())
-        .map(|packet| wrong_target(case.door, packet))
+    if let Some(packet) = story.disregarded(Disregard::WrongTarget) {
+        return Some(wrong_target(case.door, packet));
+    }
+    story.stale.map(stale)
+}
+
+/// Says which list keeps a source out.
+fn denied(case: &Case<'_>) -> String {
+    let Case { source, door, .. } = case;
+    match door.deny.iter().find(|net| net.contains(source)) {
+        Some(net) if net.prefix_len() == net.max_prefix_len() => {
+            format!("{source} is on the door's deny list")
+        }
+        Some(net) => format!("{source} is in {net}, which is on the door's deny list"),
+        None => format!("{source} is not on the door's allow list"),
+    }
+}
+
+/// Says why a step of a one-time sequence counted for nothing.
+fn stale(step: StaleStep) -> String {
+    let port = Port::of(step.knock);
+    if step.is_used {
+        format!("{port} belongs to a one-time sequence that was used: knock the next one")
+    } else {
+        format!("{port} belongs to a one-time sequence whose turn has not come: keep their order")
+    }
 }
 
 fn wrong_target(door: &Door, packet: &Packet) -> String {
@@ -199,29 +241,20 @@ fn wrong_target(door: &Door, packet: &Packet) -> String {
         );
     }
     let targets: Vec<String> = door.targets.iter().map(ToString::to_string).collect();
-    format!("the knocks went to {sent}, the door watches its target {}", targets.join(", "))
+    let plural = if targets.len() == 1 { "" } else { "s" };
+    let targets = targets.join(", ");
+    format!("the knocks went to {sent}, the door watches its target{plural} {targets}")
 }
 
 /// Says how a knock came that was none.
 fn wrong_knock(door: &Door, knock: Knock, why: Disregard, packet: &Packet) -> String {
-    let name = |protocol: Protocol| match protocol {
-        Protocol::Tcp => "TCP",
-        Protocol::Udp => "UDP",
-    };
     match packet.transport {
         Transport::Tcp { flags, .. } if why == Disregard::WrongFlags => {
             let flags = if flags.is_empty() { "no flags".to_owned() } else { flags.to_string() };
             format!("{} came with {flags}, the door wants tcpflags {}", knock.port, door.flags)
         }
-        Transport::Tcp { .. } | Transport::Udp => format!(
-            "{} came by {}, the sequence wants {}",
-            knock.port,
-            name(packet.protocol()),
-            name(knock.protocol)
-        ),
+        Transport::Tcp { .. } | Transport::Udp => {
+            advice::wrong_protocol(Port::of(knock), packet.protocol())
+        }
     }
-}
-
-fn reason(story: &DoorStory, why: Disregard) -> Option<&Packet> {
-    story.disregarded.iter().find(|(known, _, _)| *known == why).map(|(_, packet, _)| packet)
 }

@@ -1,19 +1,19 @@
-//! What came of a source's packets, door by door.
+//! What came of a source's packets, line by line and door by door.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use knock_engine::Disregard;
 use knock_engine::config::{Config, Door, Knock, Sequence, Sequences};
-use knock_engine::output::{Action, DoorEvent, EventKind, ResetReason, Trigger};
+use knock_engine::output::{Action, DoorEvent, EventKind, Trigger};
 use knock_engine::packet::{Packet, Protocol};
 use knock_engine::time::Timestamp;
 use knock_engine::wire::{Parties, Undecoded};
 
-use super::guard::{ForeignTry, guarded_ports, shared_bits};
-use super::watch::Watched;
+use super::door_story::{DoorStory, FailureKind, StaleStep, is_knock};
+use super::guard::{Guards, Try};
+use super::watch::{KnockPorts, Watched};
 use crate::report::{Doors, Origin};
 
 /// A packet and where it was seen.
@@ -38,6 +38,14 @@ pub(super) enum Belongs {
 pub(super) enum Verdict {
     Event { kind: EventKind, stage: Option<(u8, u8)> },
     Disregard(Disregard),
+    ClockStep,
+}
+
+impl Verdict {
+    pub(super) fn of(event: &DoorEvent) -> Self {
+        let stage = event.progress.map(|progress| (progress.stage, progress.of));
+        Self::Event { kind: event.kind, stage }
+    }
 }
 
 /// A line of a source's story.
@@ -55,66 +63,14 @@ pub(super) struct Line {
 pub(super) enum What {
     Packet(Packet),
     Undecoded(Parties, Undecoded),
-    Deadline,
+    /// No packet of this source: a deadline, or what another source's packet brought about.
+    Nothing,
     /// Packets to ports that are in no sequence, told together.
     Others {
         packets: u64,
         ports: Vec<(Protocol, u16)>,
         until: Timestamp,
     },
-}
-
-/// How an attempt ended without opening.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Failure {
-    pub(super) kind: FailureKind,
-    pub(super) at: Timestamp,
-    pub(super) stage: u8,
-    pub(super) of: u8,
-    /// The knock that was due.
-    pub(super) expected: Option<Knock>,
-    /// How long after the end that knock came after all.
-    pub(super) came_after: Option<Duration>,
-    /// How it came by another protocol or with other flags while the attempt waited for it.
-    pub(super) came_wrong: Option<(Disregard, Packet)>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum FailureKind {
-    TimedOut,
-    OutOfOrder { by: (Protocol, u16) },
-    Strays,
-    SequenceUsed,
-    Evicted,
-}
-
-/// A door that opened for a source.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Opening {
-    pub(super) at: Timestamp,
-    pub(super) took: Duration,
-    /// When it closes; none before the engine has said what runs.
-    pub(super) until: Option<Timestamp>,
-    pub(super) outcome: Option<EventKind>,
-}
-
-/// What came of one source at one door.
-#[derive(Debug, Default)]
-pub(super) struct DoorStory {
-    pub(super) opens: u64,
-    pub(super) opening: Option<Opening>,
-    pub(super) attempts: u64,
-    pub(super) failure: Option<Failure>,
-    pub(super) is_locked_out: bool,
-    /// The first packet that was disregarded for each reason.
-    pub(super) disregarded: Vec<(Disregard, Packet, u64)>,
-    /// A packet with the wrong protocol or flags since the attempt's last knock.
-    wrong: Option<(Disregard, Packet)>,
-    /// Whether the source itself tried a guarded port while its lease lasted.
-    pub(super) tried_in_time: bool,
-    /// How long after its lease the source tried a guarded port.
-    pub(super) tried_late: Option<(u16, Duration)>,
-    pub(super) foreign: Option<ForeignTry>,
 }
 
 /// All that is known of a source.
@@ -131,13 +87,16 @@ pub(super) struct Story {
 pub(super) struct Stories {
     pub(super) watched: Watched,
     pub(super) doors: Vec<Arc<Door>>,
-    guarded: Vec<Vec<u16>>,
+    pub(super) ports: KnockPorts,
+    guards: Guards,
     used_lines: Vec<usize>,
     order: Vec<IpAddr>,
     stories: HashMap<IpAddr, Story>,
     pub(super) clock_steps: u64,
+    /// Packets of watched sources that are not worth a line: to other hosts.
+    pub(super) elsewhere: u64,
     /// How packets to ports that are in no sequence are told.
-    pub(super) others: Others,
+    others: Others,
 }
 
 /// How packets to ports that are in no sequence are told.
@@ -150,21 +109,23 @@ pub(super) enum Others {
 }
 
 impl Stories {
-    /// The most lines of one source.
-    const MAX_LINES: usize = 10_000;
-    /// How long after an attempt a missing knock is still taken for part of it.
-    const LATEST: Duration = Duration::from_secs(60);
-
-    pub(super) fn new(config: &Config, watched: Watched, others: Others) -> Self {
+    pub(super) fn new(
+        config: &Config,
+        ports: KnockPorts,
+        watched: Watched,
+        others: Others,
+    ) -> Self {
         Self {
-            others,
             watched,
-            guarded: config.doors.iter().map(|door| guarded_ports(door)).collect(),
-            used_lines: vec![0; config.doors.len()],
             doors: config.doors.clone(),
+            ports,
+            guards: Guards::new(&config.doors),
+            used_lines: vec![0; config.doors.len()],
             order: Vec::new(),
             stories: HashMap::new(),
             clock_steps: 0,
+            elsewhere: 0,
+            others,
         }
     }
 
@@ -203,27 +164,29 @@ impl Stories {
         self.story(source).doors.entry(door).or_default()
     }
 
-    /// Notes a packet of a watched source: the events that it brought, and at each other door why
-    /// it brought none.
+    /// Notes a packet of a watched source: what it brought about, and at each other door why it
+    /// brought nothing about.
     pub(super) fn note_packet(
         &mut self,
-        seen: Seen<'_>,
-        events: &[(usize, DoorEvent)],
+        Seen { packet, at, origin }: Seen<'_>,
+        events: &[(usize, Verdict)],
         disregard: impl Fn(usize) -> Disregard,
     ) {
-        let Seen { packet, at, origin } = seen;
         let mut verdicts = Vec::new();
         for door in 0..self.doors.len() {
             let before = verdicts.len();
-            for (_, event) in events.iter().filter(|(index, _)| *index == door) {
-                verdicts.push((door, verdict_of(event)));
-            }
-            if verdicts.len() == before {
+            verdicts.extend(events.iter().filter(|(index, _)| *index == door));
+            // What goes to no knock port of the door is none of its business, whatever else would
+            // keep it out.
+            if verdicts.len() == before && self.ports.has(door, packet.destination_port) {
                 let reason = disregard(door);
                 if reason != Disregard::OtherPort {
                     verdicts.push((door, Verdict::Disregard(reason)));
-                    self.note_disregard(door, reason, packet, at);
                 }
+                let stale = self.stale_step(door, packet);
+                let its = self.door_story(packet.source, door);
+                its.note_disregard(reason, packet, at);
+                its.stale = its.stale.or(stale);
             }
         }
         let folds = self.others == Others::Folded;
@@ -236,23 +199,16 @@ impl Stories {
         }
     }
 
-    fn note_disregard(&mut self, door: usize, reason: Disregard, packet: &Packet, at: Timestamp) {
-        let its = self.door_story(packet.source, door);
-        match its.disregarded.iter_mut().find(|(known, _, _)| *known == reason) {
-            Some((_, _, count)) => *count += 1,
-            None => its.disregarded.push((reason, *packet, 1)),
-        }
-        if matches!(reason, Disregard::WrongProtocol | Disregard::WrongFlags) {
-            its.wrong = Some((reason, *packet));
-        }
-        if let Some(failure) = &mut its.failure
-            && failure.expected.is_some_and(|its| is_knock(its, packet))
-            && let Some(lag) = at.checked_duration_since(failure.at)
-            && lag <= Self::LATEST
-            && reason == Disregard::NotFirstKnock
-        {
-            failure.came_after.get_or_insert(lag);
-        }
+    /// Finds the packet among the lines of a one-time file that are not the current one.
+    fn stale_step(&self, door: usize, packet: &Packet) -> Option<StaleStep> {
+        let Sequences::OneTime { lines, .. } = &self.doors[door].sequences else { return None };
+        let current = self.used_lines[door];
+        let mut others = lines.iter().enumerate().filter(|(index, _)| *index != current);
+        others.find_map(|(index, line)| {
+            let mut knocks = line.sequence.knocks().iter();
+            let knock = *knocks.find(|knock| is_knock(**knock, packet))?;
+            Some(StaleStep { knock, is_used: index < current })
+        })
     }
 
     /// Notes bytes of a watched source that are no packet to the engine.
@@ -273,151 +229,104 @@ impl Stories {
         if !self.is_watched(event.source) {
             return Belongs::ToItself;
         }
-        self.follow(door, event);
+        self.change(event.source, door, |its, sequence| {
+            its.follow(event, |stage| knock_at(sequence, stage));
+        });
         let origin = match event.trigger {
             Trigger::Packet(_) => return Belongs::ToPacket,
             Trigger::OtherAttempt => Some(origin),
             Trigger::Deadline => None,
         };
-        let verdicts = vec![(door, verdict_of(event))];
-        let line = Line { at: event.at, origin, what: What::Deadline, verdicts };
+        let verdicts = vec![(door, Verdict::of(event))];
+        let line = Line { at: event.at, origin, what: What::Nothing, verdicts };
         self.story(event.source).push(line);
         Belongs::ToItself
     }
 
-    /// Keeps the door's story up with an event.
-    fn follow(&mut self, door: usize, event: &DoorEvent) {
-        let stage = event.progress.map_or(0, |progress| progress.stage);
-        let of = event.progress.map_or(0, |progress| progress.of);
-        let expected =
-            self.sequence(door).and_then(|its| its.knocks().get(usize::from(stage)).copied());
-        let its = self.door_story(event.source, door);
-        let kind = match event.kind {
-            EventKind::Stage => {
-                its.attempts += u64::from(stage == 1);
-                its.wrong = None;
-                return;
-            }
-            EventKind::Restart => {
-                its.wrong = None;
-                return;
-            }
-            EventKind::Open => {
-                its.opens += 1;
-                let took = event.progress.map_or(Duration::ZERO, |progress| progress.elapsed);
-                let is_first = its.opening.is_none();
-                if is_first {
-                    its.opening = Some(Opening { at: event.at, took, until: None, outcome: None });
+    /// Changes what is known of a source at a door, with the sequence that opens it now at hand.
+    fn change(
+        &mut self,
+        source: IpAddr,
+        door: usize,
+        change: impl FnOnce(&mut DoorStory, Option<&Sequence>),
+    ) {
+        let mut its = std::mem::take(self.door_story(source, door));
+        change(&mut its, self.sequence(door));
+        *self.door_story(source, door) = its;
+    }
+
+    /// Notes that the clock stepped back at a frame: every attempt is gone (S1).
+    pub(super) fn note_clock_step(&mut self, at: Timestamp, origin: Origin) {
+        self.clock_steps += 1;
+        for source in self.order.clone() {
+            let mut verdicts = Vec::new();
+            for door in 0..self.doors.len() {
+                let is_trying =
+                    |story: &Story| story.doors.get(&door).is_some_and(DoorStory::is_trying);
+                if !self.stories.get(&source).is_some_and(is_trying) {
+                    continue;
                 }
-                return;
+                self.change(source, door, |its, sequence| {
+                    its.fail(FailureKind::ClockStep, at, |stage| knock_at(sequence, stage));
+                });
+                verdicts.push((door, Verdict::ClockStep));
             }
-            EventKind::Renew | EventKind::Suppressed | EventKind::Refused => {
-                if let Some(opening) = &mut its.opening {
-                    opening.outcome.get_or_insert(event.kind);
-                }
-                return;
+            if !verdicts.is_empty() {
+                let line = Line { at, origin: Some(origin), what: What::Nothing, verdicts };
+                self.story(source).push(line);
             }
-            EventKind::Lockout => {
-                its.is_locked_out = true;
-                return;
-            }
-            EventKind::Timeout => FailureKind::TimedOut,
-            EventKind::Evicted => FailureKind::Evicted,
-            EventKind::Reset(ResetReason::Strays) => FailureKind::Strays,
-            EventKind::Reset(ResetReason::SequenceUsed) => FailureKind::SequenceUsed,
-            EventKind::Reset(ResetReason::OutOfOrder) => match event.trigger {
-                Trigger::Packet(packet) => {
-                    FailureKind::OutOfOrder { by: (packet.protocol(), packet.destination_port) }
-                }
-                Trigger::OtherAttempt | Trigger::Deadline => return,
-            },
-            EventKind::Stray => {
-                // To this door it is some other port; to its sender it may have been the knock.
-                if let (Trigger::Packet(packet), Some(knock)) = (event.trigger, expected)
-                    && knock.port.get() == packet.destination_port
-                {
-                    its.wrong = Some((Disregard::WrongProtocol, packet));
-                }
-                return;
-            }
-            EventKind::Duplicate | EventKind::Repeat | EventKind::Close => return,
-        };
-        let came_wrong = its.wrong.take();
-        let (at, came_after) = (event.at, None);
-        its.failure = Some(Failure { kind, at, stage, of, expected, came_after, came_wrong });
+        }
     }
 
     /// Notes what the engine asks its caller to do.
     pub(super) fn note_action(&mut self, action: &Action, doors: &Doors) {
-        let (door, source, ends) = match action {
-            Action::Start { door, source, until, .. } => {
-                (door, *source, until.unwrap_or(Timestamp::MAX))
+        match action {
+            Action::Start { at, door, source, until } => {
+                if let (Some(door), Some(until)) = (doors.index(door), until)
+                    && self.is_watched(*source)
+                {
+                    self.door_story(*source, door).tries.open(*at, *until);
+                }
             }
-            Action::Renew { door, source, until, .. } => (door, *source, *until),
+            Action::Renew { door, source, until, .. } => {
+                if let Some(door) = doors.index(door).filter(|_| self.is_watched(*source)) {
+                    self.door_story(*source, door).tries.renew(*until);
+                }
+            }
             Action::Consume { door, .. } => {
                 if let Some(index) = doors.index(door) {
                     self.used_lines[index] += 1;
                 }
-                return;
             }
-            Action::Stop { .. } => return,
-        };
-        if let Some(index) = doors.index(door).filter(|_| self.is_watched(source))
-            && let Some(opening) = &mut self.door_story(source, index).opening
-        {
-            opening.until = Some(ends);
+            Action::Stop { .. } => {}
         }
     }
 
-    /// Notes a packet that tries a port which a door guards, whoever sent it.
-    pub(super) fn note_guarded(&mut self, packet: &Packet, at: Timestamp, _origin: Origin) {
-        let port = packet.destination_port;
+    /// Notes a packet to this host if it tries a port which a door guards, whoever sent it.
+    pub(super) fn note_try(&mut self, packet: &Packet, at: Timestamp) {
         if packet.protocol() == Protocol::Tcp && !packet.is_initial_syn() {
             return;
         }
-        for door in 0..self.doors.len() {
-            if !self.guarded[door].contains(&port) {
-                continue;
-            }
-            let grant = self.doors[door].grant;
-            for source in &self.order {
-                let Some(story) = self.stories.get_mut(source) else { continue };
-                let Some(its) = story.doors.get_mut(&door) else { continue };
-                let Some(Opening { at: opened, until: Some(until), .. }) = its.opening else {
-                    continue;
-                };
-                if *source == packet.source {
-                    match at.checked_duration_since(until) {
-                        None => its.tried_in_time |= at >= opened,
-                        Some(late) => _ = its.tried_late.get_or_insert((port, late)),
-                    }
-                } else if at >= opened
-                    && at < until
-                    && !grant.network(*source).contains(&packet.source)
-                {
-                    its.note_foreign(*source, ForeignTry { source: packet.source, port, at });
+        let tried = Try { source: packet.source, port: packet.destination_port, at };
+        for &door in self.guards.of(tried.port) {
+            for owner in &self.order {
+                let its = self.stories.get_mut(owner).and_then(|its| its.doors.get_mut(&door));
+                if let Some(its) = its {
+                    its.tries.note(tried, *owner, &self.doors[door]);
                 }
             }
-        }
-    }
-}
-
-impl DoorStory {
-    /// Keeps the try that most likely was the same person's: the one from nearest by.
-    fn note_foreign(&mut self, own: IpAddr, new: ForeignTry) {
-        let nearness = |it: &ForeignTry| shared_bits(own, it.source);
-        if self.foreign.as_ref().is_none_or(|known| nearness(known) < nearness(&new)) {
-            self.foreign = Some(new);
         }
     }
 }
 
 impl Story {
+    /// The most lines.
+    const MAX_LINES: usize = 10_000;
     /// Ports that a line names, at most.
     pub(super) const MAX_PORTS: usize = 3;
 
     fn push(&mut self, line: Line) {
-        if self.lines.len() < Stories::MAX_LINES {
+        if self.lines.len() < Self::MAX_LINES {
             self.lines.push(line);
         } else {
             self.unlisted += 1;
@@ -442,11 +351,6 @@ impl Story {
     }
 }
 
-fn verdict_of(event: &DoorEvent) -> Verdict {
-    let stage = event.progress.map(|progress| (progress.stage, progress.of));
-    Verdict::Event { kind: event.kind, stage }
-}
-
-fn is_knock(knock: Knock, packet: &Packet) -> bool {
-    (knock.protocol, knock.port.get()) == (packet.protocol(), packet.destination_port)
+fn knock_at(sequence: Option<&Sequence>, stage: u8) -> Option<Knock> {
+    sequence?.knocks().get(usize::from(stage)).copied()
 }

@@ -3,8 +3,9 @@
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::net::IpAddr;
+use std::sync::Arc;
 
-use knock_engine::config::{Config, Sequences};
+use knock_engine::config::{Config, Door, Sequences};
 use knock_engine::local::LocalAddresses;
 use knock_engine::wire::{self, LinkType};
 
@@ -13,25 +14,33 @@ use crate::trace::Traces;
 /// The ports of all knocks of all doors, whatever their protocol: a knock by the wrong protocol
 /// wants an explanation most of all.
 pub(super) struct KnockPorts {
-    ports: HashSet<u16>,
+    all: HashSet<u16>,
+    /// Those of each door, in the order of the config.
+    doors: Vec<HashSet<u16>>,
 }
 
 impl KnockPorts {
     pub(super) fn new(config: &Config) -> Self {
-        let mut ports = HashSet::new();
-        for door in &config.doors {
+        let of_door = |door: &Arc<Door>| {
             let sequences: Vec<_> = match &door.sequences {
                 Sequences::Fixed(sequence) => vec![sequence],
                 Sequences::OneTime { lines, .. } => lines.iter().map(|its| &its.sequence).collect(),
             };
             let knocks = sequences.into_iter().flat_map(|sequence| sequence.knocks());
-            ports.extend(knocks.map(|knock| knock.port.get()));
-        }
-        Self { ports }
+            knocks.map(|knock| knock.port.get()).collect()
+        };
+        let doors: Vec<HashSet<u16>> = config.doors.iter().map(of_door).collect();
+        Self { all: doors.iter().flatten().copied().collect(), doors }
     }
 
+    /// Tells whether any door has a knock with this port.
     pub(super) fn contains(&self, port: u16) -> bool {
-        self.ports.contains(&port)
+        self.all.contains(&port)
+    }
+
+    /// Tells whether this door has one.
+    pub(super) fn has(&self, door: usize, port: u16) -> bool {
+        self.doors.get(door).is_some_and(|ports| ports.contains(&port))
     }
 }
 
@@ -93,6 +102,12 @@ impl Watched {
         let unwatched = ranked.len().saturating_sub(Self::LIMIT);
         let sources = ranked.into_iter().take(Self::LIMIT).map(|(source, _)| source).collect();
         Self { sources, only: None, unwatched }
+    }
+
+    /// Watches these sources.
+    #[cfg(test)]
+    pub(super) fn these(sources: impl Iterator<Item = IpAddr>) -> Self {
+        Self { sources: sources.collect(), only: None, unwatched: 0 }
     }
 
     pub(super) fn contains(&self, source: IpAddr) -> bool {

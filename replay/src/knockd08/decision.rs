@@ -134,6 +134,8 @@ pub enum LossReason {
     WrongPacket,
     /// The knock that was matched last came again, such as a SYN sent twice (R27).
     Repeated,
+    /// The next knock of an attempt that is gone: it starts nothing (R17).
+    Orphaned,
     /// A first knock, but it made an attempt of its source fail and so starts nothing (R26).
     FailedAnother {
         /// The door where the attempt failed.
@@ -180,6 +182,7 @@ impl LossReason {
             Self::WholeSeconds { .. } => "whole_seconds",
             Self::WrongPacket => "wrong_packet",
             Self::Repeated => "repeated",
+            Self::Orphaned => "orphaned",
             Self::FailedAnother { .. } => "failed_another",
             Self::Blocked { .. } => "blocked",
             Self::SequenceShrank => "sequence_shrank",
@@ -216,11 +219,14 @@ impl fmt::Display for LossReason {
                 "knockd counts whole seconds: {left:?} of the window were left, but the seconds' \
                  digits were already that far apart"
             ),
-            Self::WrongPacket => f.write_str("another packet came than the next knock"),
-            Self::Repeated => f.write_str("the last knock came a second time"),
+            Self::WrongPacket => {
+                f.write_str("another packet came than the next knock: the attempt fails")
+            }
+            Self::Repeated => f.write_str("the last knock came a second time: the attempt fails"),
+            Self::Orphaned => f.write_str("its attempt is gone, and it is no first knock"),
             Self::FailedAnother { failed } => write!(
                 f,
-                "the packet made the attempt at {:?} fail, and a packet that fails one starts none",
+                "it made the attempt at {:?} fail, and a packet that does so begins none itself",
                 failed.name
             ),
             Self::Blocked { by } => write!(

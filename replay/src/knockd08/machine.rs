@@ -1,5 +1,6 @@
 //! The state machine of knockd 0.8: one list of attempts, in order of creation (R16-R36).
 
+mod ghosts;
 mod losses;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -10,6 +11,7 @@ use knock_engine::packet::Protocol;
 use knock_engine::time::Timestamp;
 use thiserror::Error;
 
+use self::ghosts::Ghosts;
 use super::commands;
 use super::config::{DoorConfig, Knock, Knockd08Config, Sequence};
 use super::decision::{CrashCause, Decision, DoorRef, HeadEnd, LossReason, Step};
@@ -43,6 +45,8 @@ pub struct Knockd08 {
     earliest_expiry_s: i64,
     /// Whether an attempt may have failed or completed since the last pass.
     some_over: bool,
+    /// What was lost lately, to name the knocks that follow; no decision rests on it.
+    ghosts: Ghosts,
     ended: bool,
     newest: Timestamp,
     outputs: VecDeque<Decision>,
@@ -156,6 +160,7 @@ impl Knockd08 {
             per_source: HashMap::new(),
             earliest_expiry_s: i64::MAX,
             some_over: false,
+            ghosts: Ghosts::default(),
             ended: false,
             newest: Timestamp::ZERO,
             outputs: VecDeque::new(),
@@ -220,6 +225,7 @@ impl Knockd08 {
         let running = self.attempts_of(packet);
         if running.is_empty() {
             self.start_attempts(packet, at);
+            self.report_orphaned(packet, at);
         } else {
             self.judge_attempts(&running, packet, at);
         }
@@ -345,7 +351,7 @@ impl Knockd08 {
             failed = failed.or(Some(door));
             let repeated = stage > 0 && self.doors[door].is_knock(stage - 1, packet);
             let reason = if repeated { LossReason::Repeated } else { LossReason::WrongPacket };
-            self.lose(self.step(source, door, stage, at), reason);
+            self.lose_attempt(self.step(source, door, stage, at), reason);
         }
         if !self.ended {
             self.report_unstarted(running, failed, &advanced, (packet, at));

@@ -52,7 +52,7 @@ pub(crate) fn out_of_order(sequence: &Sequence, stage: u8, came: Port) -> String
         return format!("{came} came where no knock was due");
     };
     if came.1 == expected.1 {
-        return format!("{} came by {}, knock {} wants {}", came.1, came.0, stage + 1, expected.0);
+        return wrong_protocol(expected, came.0);
     }
     let position = |knocks: &[Knock]| knocks.iter().position(|knock| Port::of(*knock) == came);
     if knocks.first().copied().map(Port::of) == Some(came) {
@@ -89,6 +89,15 @@ pub(crate) fn late(door: &Door, expected: Port, number: u8, lag: Duration) -> St
     )
 }
 
+/// A knock came by the other protocol.
+pub(crate) fn wrong_protocol(expected: Port, came: Protocol) -> String {
+    let name = |protocol: Protocol| match protocol {
+        Protocol::Tcp => "TCP",
+        Protocol::Udp => "UDP",
+    };
+    format!("{} came by {}, the sequence wants {}", expected.1, name(came), name(expected.0))
+}
+
 /// The next knock never came in time.
 pub(crate) fn missing(expected: Port, number: u8) -> String {
     format!("knock {number}, {expected}, did not come")
@@ -97,10 +106,11 @@ pub(crate) fn missing(expected: Port, number: u8) -> String {
 /// Too many other ports were hit.
 pub(crate) fn scanned(max_strays: u16) -> String {
     let hit = Counted(u64::from(max_strays) + 1, "other port");
+    let were = if max_strays == 0 { "was" } else { "were" };
     format!(
-        "{hit} were hit in between: that looks like a port scan; max_strays allows {max_strays}"
+        "{hit} {were} hit in between, max_strays allows {max_strays}: that looks like a port scan; \
+         if it was none, raise max_strays or set ignore_ports"
     )
-    .replacen("1 other port were", "1 other port was", usize::from(max_strays == 0))
 }
 
 /// The last knock came again.
@@ -128,7 +138,7 @@ pub(super) fn strays(strays: &Strays) -> String {
 pub(super) fn close_call(margin: Duration, window: Duration) -> Option<String> {
     (margin < window / 10).then(|| {
         format!(
-            "only {} of {} were left: knock faster, or raise seq_timeout",
+            "only {} of {} was left: knock faster, or raise seq_timeout",
             Span(margin),
             Span(window)
         )
@@ -159,7 +169,7 @@ mod tests {
         insta::assert_snapshot!(told(1, 9000), @"9000/tcp came but 8000/tcp did not: it was lost on the way or never sent; send the whole sequence again");
         insta::assert_snapshot!(told(2, 7000), @"7000/tcp is the first knock: the source began again before 9000/tcp");
         insta::assert_snapshot!(told(3, 8000), @"8000/tcp came again when 10000/tcp was due: only the last knock may be repeated, and it was knock 2");
-        insta::assert_snapshot!(out_of_order(&sequence, 1, Port(Protocol::Udp, 8000)), @"8000 came by udp, knock 2 wants tcp");
+        insta::assert_snapshot!(out_of_order(&sequence, 1, Port(Protocol::Udp, 8000)), @"8000 came by UDP, the sequence wants TCP");
     }
 
     #[test]
@@ -171,11 +181,11 @@ mod tests {
 
     #[test]
     fn the_other_sentences_read_well() {
-        insta::assert_snapshot!(scanned(8), @"9 other ports were hit in between: that looks like a port scan; max_strays allows 8");
-        insta::assert_snapshot!(scanned(0), @"1 other port was hit in between: that looks like a port scan; max_strays allows 0");
+        insta::assert_snapshot!(scanned(8), @"9 other ports were hit in between, max_strays allows 8: that looks like a port scan; if it was none, raise max_strays or set ignore_ports");
+        insta::assert_snapshot!(scanned(0), @"1 other port was hit in between, max_strays allows 0: that looks like a port scan; if it was none, raise max_strays or set ignore_ports");
         insta::assert_snapshot!(repeated(Port(TCP, 8000), 1), @"8000/tcp came again from a new port: repeats of the last knock are ignored");
         insta::assert_snapshot!(retransmitted(Port(TCP, 8000), 2), @"8000/tcp was retransmitted 2 times: retransmissions are ignored");
         assert_eq!(close_call(Duration::from_millis(500), Duration::from_secs(5)), None);
-        insta::assert_snapshot!(close_call(Duration::from_millis(80), Duration::from_secs(5)).unwrap(), @"only 80 ms of 5 s were left: knock faster, or raise seq_timeout");
+        insta::assert_snapshot!(close_call(Duration::from_millis(80), Duration::from_secs(5)).unwrap(), @"only 80 ms of 5 s was left: knock faster, or raise seq_timeout");
     }
 }

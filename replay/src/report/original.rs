@@ -68,14 +68,47 @@ pub struct Close {
     pub command: String,
 }
 
+/// A block, and which loss at the same door would complete it.
+#[derive(Debug)]
+enum Held {
+    /// A timeout: the loss of the attempt says why.
+    Timeout(Block),
+    /// A packet made an attempt fail: being a first knock it may be lost itself.
+    Failure(Block),
+}
+
+impl Held {
+    const fn block(&mut self) -> &mut Block {
+        match self {
+            Self::Timeout(block) | Self::Failure(block) => block,
+        }
+    }
+
+    /// Takes up a loss, if it belongs to the block.
+    fn completes(&mut self, step: &Step, reason: &LossReason) -> bool {
+        let is_of_kind = match self {
+            Self::Timeout(_) => !is_about_packet(reason),
+            Self::Failure(_) => matches!(reason, LossReason::FailedAnother { .. }),
+        };
+        let block = self.block();
+        let belongs = is_of_kind
+            && block.source == Some(step.source)
+            && block.door.as_deref() == Some(&*step.door.name);
+        if belongs {
+            block.notes.push(Note::Text(reason.to_string()));
+        }
+        belongs
+    }
+}
+
 /// The report as text.
 #[derive(Debug)]
 pub struct OriginalText<W> {
     out: W,
     printer: Printer,
     buffer: String,
-    /// A timeout, which the reason of the loss may follow.
-    timeout: Option<Block>,
+    /// A block that the next decision may complete.
+    held: Option<Held>,
 }
 
 impl<W: Write> OriginalText<W> {
@@ -83,7 +116,7 @@ impl<W: Write> OriginalText<W> {
     #[must_use]
     pub fn new(out: W, traces: &[String], palette: Palette, width: usize) -> Self {
         let printer = Printer::new(palette, width, traces);
-        Self { out, printer, buffer: String::new(), timeout: None }
+        Self { out, printer, buffer: String::new(), held: None }
     }
 
     fn write(&mut self, block: &Block) -> io::Result<()> {
@@ -92,9 +125,9 @@ impl<W: Write> OriginalText<W> {
         self.out.write_all(self.buffer.as_bytes())
     }
 
-    fn write_timeout(&mut self) -> io::Result<()> {
-        match self.timeout.take() {
-            Some(block) => self.write(&block),
+    fn write_held(&mut self) -> io::Result<()> {
+        match self.held.take() {
+            Some(mut held) => self.write(held.block()),
             None => Ok(()),
         }
     }
@@ -130,6 +163,11 @@ impl<W: Write> OriginalText<W> {
     }
 
     fn lost(&self, step: &Step, reason: &LossReason, cause: &Cause) -> Block {
+        if *reason == LossReason::Orphaned {
+            // There may be many of these, and what became of the attempt has been told.
+            let verdict = format!("lost {}: attempt gone", self.knock(step, cause));
+            return at_door(step, Mood::Bad, &verdict);
+        }
         let knocks = format!("{} of {} knocks", step.stage, step.of);
         let verdict = if is_about_packet(reason) {
             format!("lost {}, {knocks}", self.knock(step, cause))
@@ -144,15 +182,12 @@ impl<W: Write> OriginalText<W> {
 
 impl<W: Write> OriginalReport for OriginalText<W> {
     fn decision(&mut self, decision: &Decision, cause: &Cause) -> io::Result<()> {
-        if let (Some(timeout), Decision::Lost { step, reason }) = (&mut self.timeout, decision)
-            && timeout.source == Some(step.source)
-            && timeout.door.as_deref() == Some(&*step.door.name)
-            && !is_about_packet(reason)
+        if let (Some(held), Decision::Lost { step, reason }) = (&mut self.held, decision)
+            && held.completes(step, reason)
         {
-            timeout.notes.push(Note::Text(reason.to_string()));
-            return self.write_timeout();
+            return self.write_held();
         }
-        self.write_timeout()?;
+        self.write_held()?;
         let block = match decision {
             Decision::Stage(step) => {
                 let knock = self.knock(step, cause);
@@ -161,10 +196,17 @@ impl<W: Write> OriginalReport for OriginalText<W> {
             }
             Decision::Open { step, commands } => Self::open(step, commands),
             Decision::Timeout(step) => {
-                self.timeout = Some(self.timeout(step, cause));
+                self.held = Some(Held::Timeout(self.timeout(step, cause)));
                 return Ok(());
             }
-            Decision::Lost { step, reason } => self.lost(step, reason, cause),
+            Decision::Lost { step, reason } => {
+                let block = self.lost(step, reason, cause);
+                if matches!(reason, LossReason::Repeated | LossReason::WrongPacket) {
+                    self.held = Some(Held::Failure(block));
+                    return Ok(());
+                }
+                block
+            }
             Decision::Disabled { at, door } => {
                 let told = "has no one-time sequence left: knockd goes on without it";
                 let mut block = Block::new(*at, Mood::Bad, told);
@@ -189,7 +231,7 @@ impl<W: Write> OriginalReport for OriginalText<W> {
     }
 
     fn close(&mut self, close: &Close) -> io::Result<()> {
-        self.write_timeout()?;
+        self.write_held()?;
         let mut block = Block::new(close.at, Mood::Strong, "closed");
         block.source = Some(close.source);
         block.door = Some(close.door.name.to_string());
@@ -198,12 +240,12 @@ impl<W: Write> OriginalReport for OriginalText<W> {
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.write_timeout()?;
+        self.write_held()?;
         self.out.flush()
     }
 
     fn finish(&mut self, totals: &Totals) -> io::Result<()> {
-        self.write_timeout()?;
+        self.write_held()?;
         self.buffer.clear();
         if self.printer.has_printed() {
             self.buffer.push('\n');
@@ -227,6 +269,7 @@ const fn is_about_packet(reason: &LossReason) -> bool {
     match reason {
         LossReason::WrongPacket
         | LossReason::Repeated
+        | LossReason::Orphaned
         | LossReason::FailedAnother { .. }
         | LossReason::Blocked { .. }
         | LossReason::StaleFilter

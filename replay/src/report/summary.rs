@@ -167,6 +167,7 @@ fn lost_text(reason: &'static str) -> &'static str {
         "whole_seconds" => "lost: out of time only in whole seconds",
         "wrong_packet" => "lost: another packet came first",
         "repeated" => "lost: a knock came twice",
+        "orphaned" => "lost: knocks of an attempt that was gone",
         "failed_another" => "lost: the first knock made another attempt fail",
         "blocked" => "lost: the source was at another door",
         "sequence_shrank" => "lost: the next one-time sequence is shorter",
@@ -198,7 +199,7 @@ fn append_packets(totals: &Totals, text: &mut String) {
     }
     let _ = write!(text, "\n  {} judged", Count(totals.judged));
     if totals.irrelevant > 0 {
-        let _ = write!(text, ", {} to ports that no door listens to", Count(totals.irrelevant));
+        let _ = write!(text, ", {} that no door listens to", Count(totals.irrelevant));
     }
     text.push('\n');
     if !totals.skipped.is_empty() {

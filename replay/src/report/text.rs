@@ -16,7 +16,7 @@ use knock_engine::local::LocalAddresses;
 use knock_engine::output::{
     Action, DoorEvent, Event, EventKind, Output, Progress, ResetReason, Trigger,
 };
-use knock_engine::packet::Packet;
+use knock_engine::packet::{Packet, Protocol};
 use knock_engine::time::Timestamp;
 
 use self::hindsight::{EndCause, Ended, Hindsight};
@@ -217,7 +217,7 @@ impl<W: Write> Text<W> {
         }
         let expected = self.expected(place.1, stage);
         if let Some(expected) = expected.filter(|_| block.lone.is_none()) {
-            block.notes.push(Note::Text(advice::missing(Port::of(expected), stage + 1)));
+            block.notes.push(Note::Text(missing(&block, Port::of(expected), stage + 1)));
         }
         block.hold_until = self.hold(event.at, Self::LATE_WAIT);
         let id = self.push_ended(block);
@@ -468,13 +468,28 @@ impl<W: Write> Report for Text<W> {
         }
         let palette = &self.printer.palette;
         summary::append(totals, palette, &mut self.buffer);
-        if !totals.any_opened() && !self.explain.is_empty() {
+        let are_read = totals.judged + totals.irrelevant + totals.all_skipped() > 0;
+        if are_read && !totals.any_opened() && !self.explain.is_empty() {
             self.buffer.push_str("\nNo door opened. What became of every packet:\n  ");
             self.buffer.push_str(&self.explain);
             self.buffer.push('\n');
         }
         self.out.write_all(self.buffer.as_bytes())?;
         self.out.flush()
+    }
+}
+
+/// Says that a knock did not come in time, or that it came by the other protocol.
+fn missing(block: &Block, expected: Port, number: u8) -> String {
+    let is_it = |port: &&(Protocol, u16)| port.1 == expected.1;
+    let strays = block.rows.iter().rev().take_while(|row| !matches!(row, Row::Knock(_)));
+    let came = strays.filter_map(|row| match row {
+        Row::Strays(strays) => strays.ports.iter().find(is_it),
+        Row::Knock(_) | Row::Broke(_) | Row::Again(_) | Row::Restarts(_) => None,
+    });
+    match came.map(|(protocol, _)| *protocol).next() {
+        Some(protocol) => advice::wrong_protocol(expected, protocol),
+        None => advice::missing(expected, number),
     }
 }
 

@@ -15,10 +15,10 @@ stop_command = close %IP%
 ";
 
 /// A folder of a test's own, and the program run in it.
-struct Folder(PathBuf);
+pub(crate) struct Folder(PathBuf);
 
 impl Folder {
-    fn new(test: &str) -> Self {
+    pub(crate) fn new(test: &str) -> Self {
         let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("cli").join(test);
         let _ = fs::remove_dir_all(&folder);
         fs::create_dir_all(&folder).unwrap();
@@ -27,11 +27,11 @@ impl Folder {
         folder
     }
 
-    fn write(&self, name: &str, bytes: &[u8]) {
+    pub(crate) fn write(&self, name: &str, bytes: &[u8]) {
         fs::write(self.0.join(name), bytes).unwrap();
     }
 
-    fn command(&self, arguments: &str) -> Command {
+    pub(crate) fn command(&self, arguments: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_knock-replay"));
         command.current_dir(&self.0).args(arguments.split(' ').filter(|word| !word.is_empty()));
         command.env_remove("NO_COLOR").env_remove("CLICOLOR_FORCE").env_remove("COLUMNS");
@@ -40,35 +40,35 @@ impl Folder {
     }
 
     /// Runs the program with arguments that are separated by one blank.
-    fn run(&self, arguments: &str) -> Ran {
+    pub(crate) fn run(&self, arguments: &str) -> Ran {
         let output = self.command(arguments).output().unwrap();
         Ran { arguments: arguments.to_owned(), output }
     }
 }
 
 /// What a run came to. Failed assertions show the command and both streams.
-struct Ran {
-    arguments: String,
-    output: Output,
+pub(crate) struct Ran {
+    pub(crate) arguments: String,
+    pub(crate) output: Output,
 }
 
 impl Ran {
-    fn stdout(&self) -> String {
+    pub(crate) fn stdout(&self) -> String {
         String::from_utf8(self.output.stdout.clone()).unwrap()
     }
 
-    fn stderr(&self) -> String {
+    pub(crate) fn stderr(&self) -> String {
         String::from_utf8(self.output.stderr.clone()).unwrap()
     }
 
     #[track_caller]
-    fn exits(&self, code: i32) -> &Self {
+    pub(crate) fn exits(&self, code: i32) -> &Self {
         assert_eq!(self.output.status.code(), Some(code), "exit code of {self}");
         self
     }
 
     #[track_caller]
-    fn says(&self, expected: &str) -> &Self {
+    pub(crate) fn says(&self, expected: &str) -> &Self {
         let said = self.stdout().contains(expected) || self.stderr().contains(expected);
         assert!(said, "{expected:?} is missing from {self}");
         self
@@ -92,13 +92,17 @@ impl std::fmt::Display for Ran {
 
 /// A pcap file with SYNs to these ports, a second apart from 2026-11-22T10:00:00Z on.
 fn pcap(link_type: u32, ports: &[u16]) -> Vec<u8> {
+    let syns = (0..).zip(ports).map(|(index, port)| syn([198, 51, 100, 7], 40_000 + index, *port));
+    pcap_of(link_type, syns)
+}
+
+/// A pcap file with these frames, a second apart from 2026-11-22T10:00:00Z on.
+pub(crate) fn pcap_of(link_type: u32, frames: impl Iterator<Item = Vec<u8>>) -> Vec<u8> {
     let mut file = Vec::new();
     for word in [0xa1b2_c3d4, 0x0004_0002, 0, 0, 65_535, link_type] {
         file.extend(u32::to_le_bytes(word));
     }
-    for (index, port) in (0..).zip(ports) {
-        let frame = syn(40_000 + index, *port);
-        let second = 1_795_341_600 + u32::from(index);
+    for (second, frame) in (1_795_341_600..).zip(frames) {
         let length = u32::try_from(frame.len()).unwrap();
         for word in [second, 0, length, length] {
             file.extend(u32::to_le_bytes(word));
@@ -111,11 +115,13 @@ fn pcap(link_type: u32, ports: &[u16]) -> Vec<u8> {
 /// The bytes of a record.
 const RECORD: usize = 16 + 54;
 
-/// An Ethernet frame with a SYN from 198.51.100.7 to 192.0.2.1.
-fn syn(source_port: u16, port: u16) -> Vec<u8> {
+/// An Ethernet frame with a SYN to 192.0.2.1.
+pub(crate) fn syn(source: [u8; 4], source_port: u16, port: u16) -> Vec<u8> {
     let mut frame = vec![0; 12];
     frame.extend([0x08, 0x00]);
-    frame.extend([0x45, 0, 0, 40, 0, 0, 0, 0, 64, 6, 0, 0, 198, 51, 100, 7, 192, 0, 2, 1]);
+    frame.extend([0x45, 0, 0, 40, 0, 0, 0, 0, 64, 6, 0, 0]);
+    frame.extend(source);
+    frame.extend([192, 0, 2, 1]);
     frame.extend(source_port.to_be_bytes());
     frame.extend(port.to_be_bytes());
     frame.extend([0, 0, 0, 1, 0, 0, 0, 0, 0x50, 0x02, 0xff, 0xff, 0, 0, 0, 0]);
@@ -129,6 +135,8 @@ fn help() {
     insta::assert_snapshot!("help_short", folder.run("-h").exits(0).stdout());
     insta::assert_snapshot!("help_run", folder.run("run --help").exits(0).stdout());
     insta::assert_snapshot!("help_run_short", folder.run("run -h").exits(0).stdout());
+    insta::assert_snapshot!("help_explain", folder.run("explain --help").exits(0).stdout());
+    insta::assert_snapshot!("help_explain_short", folder.run("explain -h").exits(0).stdout());
 }
 
 #[test]

@@ -2,6 +2,8 @@
 
 mod cli;
 mod diagnostics;
+mod explain;
+mod golden;
 mod oracle;
 mod readme;
 mod report;

@@ -8,7 +8,8 @@ use knock_engine::time::Timestamp;
 use super::super::decision::{Decision, LossReason, Step};
 use super::super::decode::{self, Filtered, LinkLayer, Sniffed};
 use super::super::hidden;
-use super::{Attempt, Door, Fate, Knockd08, Progress, matches};
+use super::ghosts::Ghost;
+use super::{Attempt, Door, Fate, Knockd08, Progress, matches, seconds};
 
 impl Knockd08 {
     /// Tells what knockd logs about an attempt that is over, and what it keeps silent about.
@@ -22,7 +23,7 @@ impl Knockd08 {
                 (stage, self.expiry(attempt, at))
             }
         };
-        self.lose(self.step(attempt.source, attempt.door, stage, at), reason);
+        self.lose_attempt(self.step(attempt.source, attempt.door, stage, at), reason);
     }
 
     fn expiry(&self, attempt: &Attempt, at: Timestamp) -> LossReason {
@@ -41,8 +42,30 @@ impl Knockd08 {
         at: Timestamp,
     ) {
         if let Progress::Stage(stage) = attempt.progress {
-            self.lose(self.step(attempt.source, attempt.door, stage, at), reason.clone());
+            self.lose_attempt(self.step(attempt.source, attempt.door, stage, at), reason.clone());
         }
+    }
+
+    /// Names a knock that follows upon those of an attempt which is gone, and starts nothing.
+    pub(super) fn report_orphaned(&mut self, packet: &Sniffed, at: Timestamp) {
+        let mut ghosts = self.ghosts.take(packet.source);
+        ghosts.retain_mut(|ghost| {
+            let door = &self.doors[ghost.door];
+            if door.disabled || self.starts(ghost.door, packet) || seconds(at) >= ghost.until_s {
+                return false;
+            }
+            if door.is_knock(ghost.stage, packet)
+                && door.flags_accept(packet)
+                && door.accepts(packet.destination, &self.host)
+            {
+                let step = self.step(packet.source, ghost.door, ghost.stage, at);
+                let reason = LossReason::Orphaned;
+                self.outputs.push_back(Decision::Lost { step, reason });
+                ghost.stage += 1;
+            }
+            ghost.stage < self.doors[ghost.door].sequence.len()
+        });
+        self.ghosts.put(packet.source, ghosts);
     }
 
     /// Names the doors that the packet would have begun, had its source no attempt (R26, R28).
@@ -138,7 +161,15 @@ impl Knockd08 {
         }
     }
 
-    pub(super) fn lose(&mut self, step: Step, reason: LossReason) {
+    /// Tells the loss of an attempt, and remembers it for the knocks that follow.
+    pub(super) fn lose_attempt(&mut self, step: Step, reason: LossReason) {
+        let (door, stage) = (step.door.index, step.stage);
+        let until_s = seconds(step.at).saturating_add(self.doors[door].config.seq_timeout_s);
+        self.ghosts.remember(step.source, Ghost { door, stage, until_s });
+        self.lose(step, reason);
+    }
+
+    fn lose(&mut self, step: Step, reason: LossReason) {
         self.outputs.push_back(Decision::Lost { step, reason });
     }
 }

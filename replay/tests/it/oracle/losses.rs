@@ -64,18 +64,46 @@ const SSH_WEB: &str = "[ssh]\nsequence = 7,8,9\nseq_timeout = 5\n[web]\nsequence
 fn everyone_is_forgotten_with_the_first_of_the_list() {
     let head: IpAddr = A.parse().unwrap();
     let forgotten = |end| LossReason::Forgotten { head, head_door: door(0, "ssh"), end };
-    let lost = [(B, "ssh", 1, forgotten(HeadEnd::Completed))];
+    let orphan = (B, "ssh", 1, LossReason::Orphaned);
+    let lost = [(B, "ssh", 1, forgotten(HeadEnd::Completed)), orphan.clone()];
     check(SSH, &[(0, A, 7), (10, B, 7), (20, A, 8), (30, A, 9), (40, B, 8)], &lost);
-    let lost = [(A, "ssh", 1, LossReason::WrongPacket), (B, "ssh", 1, forgotten(HeadEnd::Failed))];
+    let lost = [
+        (A, "ssh", 1, LossReason::WrongPacket),
+        (B, "ssh", 1, forgotten(HeadEnd::Failed)),
+        orphan.clone(),
+    ];
     check(SSH, &[(0, A, 7), (10, B, 7), (20, A, 9), (40, B, 8)], &lost);
-    let lost = [(A, "ssh", 1, LossReason::Expired), (B, "ssh", 1, forgotten(HeadEnd::Expired))];
+    let lost =
+        [(A, "ssh", 1, LossReason::Expired), (B, "ssh", 1, forgotten(HeadEnd::Expired)), orphan];
     check(SSH, &[(0, A, 7), (3000, B, 7), (5000, B, 8)], &lost);
 }
 
 #[test]
 fn a_window_can_be_over_early() {
     let left = LossReason::WholeSeconds { left: Duration::from_millis(899) };
-    check(SSH, &[(900, A, 7), (5001, A, 8)], &[(A, "ssh", 1, left)]);
+    let orphan = (A, "ssh", 1, LossReason::Orphaned);
+    check(SSH, &[(900, A, 7), (5001, A, 8)], &[(A, "ssh", 1, left), orphan]);
+}
+
+#[test]
+fn each_knock_of_an_attempt_that_is_gone_is_named_once() {
+    let failed = LossReason::FailedAnother { failed: door(0, "ssh") };
+    let twice = [(0, A, 7), (10, A, 7), (20, A, 8), (30, A, 8), (40, A, 9), (50, A, 9)];
+    let lost = [
+        (A, "ssh", 1, LossReason::Repeated),
+        (A, "ssh", 0, failed),
+        (A, "ssh", 1, LossReason::Orphaned),
+        (A, "ssh", 2, LossReason::Orphaned),
+    ];
+    check(SSH, &twice, &lost);
+    // A new attempt takes the place of what is gone, and after its window nobody waits for more.
+    let wrong = (A, "ssh", 1, LossReason::WrongPacket);
+    check(
+        SSH,
+        &[(0, A, 7), (10, A, 9), (20, A, 7), (30, A, 8), (40, A, 9)],
+        std::slice::from_ref(&wrong),
+    );
+    check(SSH, &[(0, A, 7), (10, A, 9), (5010, A, 8)], &[wrong]);
 }
 
 #[test]
