@@ -251,35 +251,25 @@ fn check(its: &[Output], expected: &[Output]) -> Result<(), TestCaseError> {
 }
 
 /// Puts wake-ups between the inputs: each not earlier than a second before T, not later than what
-/// T becomes with the next input. There are none where the next input is a clock step, and none
-/// where it leaves a deadline due (after a `seq_timeout` of 0): a clock step might be the next one
-/// that counts, and drop what a wake-up would have fired.
+/// T becomes with the next input. Before a clock step they are not later than T.
 fn with_wakes(scenario: &Scenario, inputs: &[Input], wakes: &[(Index, u64)]) -> Vec<Input> {
     let mut guide = Reference::new(scenario.config.clone(), scenario.local.clone());
     let mut woken = Vec::new();
     for (index, input) in inputs.iter().enumerate() {
         let earliest = guide.now().as_nanos().saturating_sub(1_000_000_000);
-        let (before, was_due) = (guide.now(), is_due(&guide));
+        let before = guide.now();
         guide.handle(input);
-        let latest = guide.now().as_nanos();
-        if guide.now() >= before && !(was_due && is_due(&guide)) {
-            let here = wakes.iter().filter(|(at, _)| at.index(inputs.len()) == index);
-            let span = u128::from(latest - earliest) + 1;
-            let offsets =
-                here.map(|(_, random)| u64::try_from(u128::from(*random) % span).unwrap());
-            let mut stamps: Vec<_> = offsets.map(|offset| earliest + offset).collect();
-            stamps.sort_unstable();
-            let stamps = stamps.into_iter().map(Timestamp::from_nanos);
-            woken.extend(stamps.map(Input::Wake));
-        }
+        let latest = guide.now().max(before).as_nanos();
+        let here = wakes.iter().filter(|(at, _)| at.index(inputs.len()) == index);
+        let span = u128::from(latest - earliest) + 1;
+        let offsets = here.map(|(_, random)| u64::try_from(u128::from(*random) % span).unwrap());
+        let mut stamps: Vec<_> = offsets.map(|offset| earliest + offset).collect();
+        stamps.sort_unstable();
+        let stamps = stamps.into_iter().map(Timestamp::from_nanos);
+        woken.extend(stamps.map(Input::Wake));
         woken.push(input.clone());
     }
     woken
-}
-
-/// Tells whether a deadline is at or before T, and fires with the next input that counts.
-fn is_due(guide: &Reference) -> bool {
-    guide.poll_timeout().is_some_and(|deadline| deadline.at <= guide.now())
 }
 
 /// Returns what T becomes with an input, if the input moves time on.
