@@ -104,11 +104,11 @@ pub enum Command {
     Explain(ExplainArgs),
 }
 
-/// The arguments of `knock-replay run`.
+/// What every subcommand reads, and how it looks.
 #[derive(Args, Debug)]
-pub struct RunArgs {
+pub struct InputArgs {
     /// The config to judge by, a knockd.conf
-    #[arg(short, long, value_name = "FILE")]
+    #[arg(short, long, value_name = "FILE", display_order = 0)]
     pub config: PathBuf,
 
     /// Addresses of the host that the capture was made on, separated by commas
@@ -116,32 +116,30 @@ pub struct RunArgs {
     /// A door without a target sees only packets to these. Without this option the addresses that
     /// a pcapng records are taken; where there are none, every destination that is not multicast
     /// or 255.255.255.255 counts as local, and the report says so.
-    #[arg(long, value_name = "ADDR", value_delimiter = ',')]
+    #[arg(long, value_name = "ADDR", value_delimiter = ',', display_order = 0)]
     pub local: Vec<IpAddr>,
 
-    /// Whose decisions to tell
-    #[arg(long = "as", value_name = "PROGRAM", value_enum, default_value_t = DecideAs::Sesame)]
-    pub decide_as: DecideAs,
-
-    /// How to tell it
-    #[arg(long, value_enum, default_value_t = Format::Text)]
-    pub format: Format,
-
     /// Take warnings about the config as errors
-    #[arg(long)]
+    #[arg(long, display_order = 2)]
     pub strict: bool,
 
     /// Skip damaged stretches of a trace and read on behind them
     ///
     /// Each stretch is reported with its offset, length and cause. Without this option reading
     /// ends at the first damage: what came before it is reported, and the exit code is 2.
-    #[arg(long)]
+    #[arg(long, display_order = 2)]
     pub resync: bool,
 
     /// When to use colours
     ///
     /// With auto, where standard output is a terminal and NO_COLOR is not set.
-    #[arg(long, value_name = "WHEN", value_enum, default_value_t = ColorWhen::Auto)]
+    #[arg(
+        long,
+        value_name = "WHEN",
+        value_enum,
+        default_value_t = ColorWhen::Auto,
+        display_order = 2
+    )]
     pub color: ColorWhen,
 
     /// Captures to read, or - for standard input
@@ -152,48 +150,45 @@ pub struct RunArgs {
     pub traces: Vec<PathBuf>,
 }
 
+/// The arguments of `knock-replay run`.
+#[derive(Args, Debug)]
+pub struct RunArgs {
+    /// What is read.
+    #[command(flatten)]
+    pub input: InputArgs,
+
+    /// Whose decisions to tell
+    #[arg(
+        long = "as",
+        value_name = "PROGRAM",
+        value_enum,
+        default_value_t = DecideAs::Sesame,
+        display_order = 1
+    )]
+    pub decide_as: DecideAs,
+
+    /// How to tell it
+    #[arg(long, value_enum, default_value_t = Format::Text, display_order = 1)]
+    pub format: Format,
+}
+
 /// The arguments of `knock-replay explain`.
 #[derive(Args, Debug)]
 pub struct ExplainArgs {
-    /// The config to judge by, a knockd.conf
-    #[arg(short, long, value_name = "FILE")]
-    pub config: PathBuf,
+    /// What is read.
+    #[command(flatten)]
+    pub input: InputArgs,
 
     /// The source to explain
     ///
     /// Without this option every source that touched a knock port is explained, at most 200 of
     /// them. The traces are read twice then, and standard input is kept in a temporary file.
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", display_order = 1)]
     pub source: Option<IpAddr>,
 
-    /// Addresses of the host that the capture was made on, separated by commas
-    ///
-    /// As for run: without this option the addresses that a pcapng records are taken; where there
-    /// are none, every destination that is not multicast or 255.255.255.255 counts as local.
-    #[arg(long, value_name = "ADDR", value_delimiter = ',')]
-    pub local: Vec<IpAddr>,
-
     /// List packets to other ports one by one, instead of runs of them on one line
-    #[arg(short, long)]
+    #[arg(short, long, display_order = 1)]
     pub all: bool,
-
-    /// Take warnings about the config as errors
-    #[arg(long)]
-    pub strict: bool,
-
-    /// Skip damaged stretches of a trace and read on behind them
-    #[arg(long)]
-    pub resync: bool,
-
-    /// When to use colours
-    ///
-    /// With auto, where standard output is a terminal and NO_COLOR is not set.
-    #[arg(long, value_name = "WHEN", value_enum, default_value_t = ColorWhen::Auto)]
-    pub color: ColorWhen,
-
-    /// Captures to read, or - for standard input
-    #[arg(value_name = "TRACE", required = true)]
-    pub traces: Vec<PathBuf>,
 }
 
 /// Whose decisions a run tells.

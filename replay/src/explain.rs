@@ -48,12 +48,12 @@ use crate::trace::{Frame, OnDamage, TraceReader, Traces};
 /// The config has errors, a trace can't be read to its end (everything before that place has been
 /// explained then), or the report can't be written.
 pub fn explain(args: &ExplainArgs) -> anyhow::Result<()> {
-    let config = config::load(&args.config, run::strictness(args.strict))?;
-    let sources = TraceFiles::open(&args.traces, args.source.is_none())?;
-    let on_damage = run::on_damage(args.resync);
+    let config = config::load(&args.input.config, run::strictness(args.input.strict))?;
+    let sources = TraceFiles::open(&args.input.traces, args.source.is_none())?;
+    let on_damage = run::on_damage(args.input.resync);
     let ports = KnockPorts::new(&config);
     let mut traces = sources.traces(on_damage)?;
-    let (local, _) = run::local_addresses(&args.local, &traces);
+    let (local, _) = run::local_addresses(&args.input.local, &traces);
     let watched = match args.source {
         Some(source) => watch::Watched::only(source),
         None => {
@@ -65,7 +65,7 @@ pub fn explain(args: &ExplainArgs) -> anyhow::Result<()> {
     let others = if args.all { Others::Listed } else { Others::Folded };
     let stories = Stories::new(&config, ports, watched, others);
     let mut explainer = Explainer::new(config, local, stories);
-    explainer.take_addresses = args.local.is_empty();
+    explainer.take_addresses = args.input.local.is_empty();
     explainer.names = run::names(&traces);
     let read = explainer.read(&mut traces);
     explainer.finish();
@@ -78,7 +78,7 @@ pub fn explain(args: &ExplainArgs) -> anyhow::Result<()> {
         (Err(_), 0) => Extent::Nothing,
         (Err(_), _) => Extent::Part,
     };
-    let mut page = Page::new(run::palette(args.color), run::width(), &args.traces);
+    let mut page = Page::new(run::palette(args.input.color), run::width(), &args.input.traces);
     let text = page.print(&explainer.stories, &explainer.local, extent);
     let mut out = io::stdout().lock();
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(OutputError::from)?;

@@ -58,10 +58,10 @@ pub fn run(args: &RunArgs) -> anyhow::Result<()> {
 }
 
 fn run_engine(args: &RunArgs) -> anyhow::Result<()> {
-    let config = config::load(&args.config, strictness(args.strict))?;
-    let mut traces = Traces::open(&args.traces, on_damage(args.resync))?;
+    let config = config::load(&args.input.config, strictness(args.input.strict))?;
+    let mut traces = Traces::open(&args.input.traces, on_damage(args.input.resync))?;
     let doors = Doors::new(&config.doors);
-    let (local, origin) = local_addresses(&args.local, &traces);
+    let (local, origin) = local_addresses(&args.input.local, &traces);
     let totals = Totals::new(args.decide_as.name(), origin, doors.names());
     let report = make_report(args, &doors, &local, &traces);
     let mut session = Session::new(config, local, totals, report);
@@ -71,9 +71,9 @@ fn run_engine(args: &RunArgs) -> anyhow::Result<()> {
 }
 
 fn run_original(args: &RunArgs) -> anyhow::Result<()> {
-    let config = original::load(&args.config)?;
-    let mut traces = Traces::open(&args.traces, on_damage(args.resync))?;
-    let (local, origin) = local_addresses(&args.local, &traces);
+    let config = original::load(&args.input.config)?;
+    let mut traces = Traces::open(&args.input.traces, on_damage(args.input.resync))?;
+    let (local, origin) = local_addresses(&args.input.local, &traces);
     let totals = Totals::new(args.decide_as.name(), origin, config.door_names());
     let mut session = OriginalSession::new(config, local, totals, make_original_report(args));
     session.live = is_live(&traces);
@@ -106,7 +106,7 @@ fn conclude(
         }
         note_damage(error, judge.totals());
     }
-    note_endings(&args.traces, traces, judge.totals());
+    note_endings(&args.input.traces, traces, judge.totals());
     warn_of_endings(traces);
     let assumed = judge.totals().local == LocalOrigin::Assumed && judge.totals().judged > 0;
     if args.format == Format::Text && assumed {
@@ -158,10 +158,10 @@ fn make_report(
 ) -> Box<dyn Report> {
     match args.format {
         Format::Jsonl => Box::new(Jsonl::new(standard_output(), given_names(args))),
-        Format::Summary => Box::new(Summary::new(standard_output(), palette(args.color))),
+        Format::Summary => Box::new(Summary::new(standard_output(), palette(args.input.color))),
         Format::Text => {
             let options = TextOptions {
-                palette: palette(args.color),
+                palette: palette(args.input.color),
                 width: width(),
                 pace: if is_live(traces) { Pace::Live } else { Pace::Recorded },
                 local: local.clone(),
@@ -173,7 +173,7 @@ fn make_report(
 }
 
 fn make_original_report(args: &RunArgs) -> Box<dyn OriginalReport> {
-    let (out, palette) = (standard_output(), palette(args.color));
+    let (out, palette) = (standard_output(), palette(args.input.color));
     match args.format {
         Format::Jsonl => Box::new(Jsonl::new(out, given_names(args))),
         Format::Summary => Box::new(Summary::new(out, palette)),
@@ -187,7 +187,7 @@ fn standard_output() -> BufWriter<StdoutLock<'static>> {
 
 /// Returns the traces' names as the command line has them.
 fn given_names(args: &RunArgs) -> Vec<String> {
-    args.traces.iter().map(|path| path.to_string_lossy().into_owned()).collect()
+    args.input.traces.iter().map(|path| path.to_string_lossy().into_owned()).collect()
 }
 
 /// Returns the colours for standard output.
@@ -214,14 +214,15 @@ pub(crate) fn width() -> usize {
 
 /// Returns the command line that explains more; empty where it would explain a stream that is gone.
 fn explain_command(args: &RunArgs) -> String {
-    if args.traces.iter().any(|trace| trace == Path::new("-")) {
+    if args.input.traces.iter().any(|trace| trace == Path::new("-")) {
         return String::new();
     }
-    let mut command = format!("knock-replay explain -c {}", quoted(&args.config));
-    for address in &args.local {
-        command.push_str(&format!(" --local {address}"));
+    let mut command = format!("knock-replay explain -c {}", quoted(&args.input.config));
+    if !args.input.local.is_empty() {
+        let local: Vec<String> = args.input.local.iter().map(ToString::to_string).collect();
+        command.push_str(&format!(" --local {}", local.join(",")));
     }
-    for trace in &args.traces {
+    for trace in &args.input.traces {
         command.push(' ');
         command.push_str(&quoted(trace));
     }
