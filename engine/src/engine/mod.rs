@@ -27,7 +27,7 @@ use self::places::{DoorQueues, Places};
 use self::schedule::{Cause, Clock, Due, Schedule, Tick};
 pub use self::source::HashKey;
 use self::source::{KeyedHasher, SourceKey};
-use crate::config::{Config, Door, Options, Sequence};
+use crate::config::{Config, Door, Options};
 use crate::local::LocalAddresses;
 use crate::output::{Action, DoorEvent, Event, EventKind, Output, Progress, ResetReason, Trigger};
 use crate::packet::{Packet, Protocol, TcpFlags};
@@ -236,13 +236,6 @@ impl Engine {
             Some(reason) => reason,
             None => Disregard::NotFirstKnock,
         }
-    }
-
-    /// Returns the sequence that opens a door now: the one of this number in the config, counted
-    /// from 0. None where all lines of its one-time file are used (S12).
-    #[must_use]
-    pub fn sequence(&self, door: usize) -> Option<&Sequence> {
-        self.doors.get(DoorIndex::try_from(door).ok()?).sequence()
     }
 
     /// Tells whether a packet could concern a door, from its protocol, destination port and
