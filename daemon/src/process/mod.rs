@@ -1,0 +1,1 @@
+//! Processes: the children that run commands, and the daemon's own life as one.

@@ -1,0 +1,1 @@
+//! The tests of `knockd` that need no kernel, in one binary: it links once.
