@@ -1,0 +1,1 @@
+//! Many packets, while honest knocks go on.
