@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use anyhow::{Context, Result, bail};
-use etherparse::PacketBuilder;
+use etherparse::{PacketBuilder, TcpHeader};
 use pcap::{Active, Capture};
 
 use crate::lab::{CLIENT_MAC, SERVER_MAC};
@@ -18,6 +18,9 @@ pub enum Port {
     Udp(u16),
 }
 
+/// The bit of a SYN among the TCP flags.
+pub const SYN: u8 = 0x02;
+
 /// A packet to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Packet {
@@ -29,8 +32,10 @@ pub struct Packet {
     pub port: Port,
     /// From which port.
     pub source_port: u16,
-    /// The sequence number of a SYN.
+    /// The sequence number, where it is TCP.
     pub sequence_number: u32,
+    /// The flags, where it is TCP, as in the header's byte.
+    pub flags: u8,
 }
 
 impl Packet {
@@ -52,10 +57,14 @@ impl Packet {
         };
         let mut frame = Vec::with_capacity(64);
         match self.port {
-            Port::Tcp(port) => builder
-                .tcp(self.source_port, port, self.sequence_number, 64240)
-                .syn()
-                .write(&mut frame, &[]),
+            Port::Tcp(port) => {
+                let mut header =
+                    TcpHeader::new(self.source_port, port, self.sequence_number, 64240);
+                let has = |bit| self.flags & bit != 0;
+                (header.fin, header.syn, header.rst) = (has(0x01), has(SYN), has(0x04));
+                (header.psh, header.ack, header.urg) = (has(0x08), has(0x10), has(0x20));
+                builder.tcp_header(header).write(&mut frame, &[])
+            }
             Port::Udp(port) => builder.udp(self.source_port, port).write(&mut frame, &[]),
         }
         .context("a short packet can be written")?;
@@ -118,6 +127,7 @@ impl Wire {
             port,
             source_port: 32_768 + self.count % 28_000,
             sequence_number: u32::from(self.count).wrapping_mul(2_654_435_761),
+            flags: SYN,
         }
     }
 }

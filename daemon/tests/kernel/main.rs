@@ -6,6 +6,8 @@
 //! The tests run side by side, but those that load the machine run alone ([`bench::alone`]).
 
 mod bench;
+mod interfaces;
+mod retransmissions;
 mod scans;
 mod vpn;
 mod walk_through;
