@@ -1,5 +1,6 @@
 //! What the tests have in common: which daemon, how much, and a door that tells who opened it.
 
+use std::io::Write;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -46,6 +47,11 @@ pub(crate) fn folder(lab: &Lab, name: &str) -> Result<PathBuf> {
 /// Returns a setup of the daemon to try, with its files in a folder of the lab.
 pub(crate) fn setup(lab: &Lab) -> Result<Setup> {
     Ok(Setup::new(&program(), &folder(lab, "knockd")?))
+}
+
+/// Says on the real standard error what was not tried, whatever the test harness hides.
+pub(crate) fn note(note: &str) -> Result<()> {
+    writeln!(std::io::stderr(), "kernel tests: {note}").context("cannot write to standard error")
 }
 
 /// A file to which a door's command adds the source.

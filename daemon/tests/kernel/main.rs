@@ -6,6 +6,7 @@
 //! The tests run side by side, but those that load the machine run alone ([`bench::alone`]).
 
 mod bench;
+mod configs;
 mod interfaces;
 mod retransmissions;
 mod scans;

@@ -14,7 +14,7 @@ use knock_lab::reach::{self, Reached};
 use knock_lab::service::Service;
 use knock_lab::wait;
 
-use crate::bench::{folder, setup, shared};
+use crate::bench::{folder, note, setup, shared};
 
 const CONFIG: &str = include_str!("../../../testdata/opencloseSSH.conf");
 /// `cmd_timeout` of that config.
@@ -38,7 +38,7 @@ fn a_real_ssh_session_outlives_the_open_door() {
             return ssh_session();
         }
         // sshd gives up its groups, which a user namespace forbids; the rest is tested above.
-        writeln_note("sshd needs real root: only the echo service was tried")
+        note("sshd needs real root: only the echo service was tried")
     });
 }
 
@@ -199,10 +199,4 @@ fn ssh(lab: &Lab, files: &Path) -> Command {
     }
     command.args(["-F", "none", &format!("root@{SERVER}")]);
     command
-}
-
-/// Says on the real standard error what was not tried, whatever the test harness hides.
-fn writeln_note(note: &str) -> Result<()> {
-    use std::io::Write;
-    writeln!(std::io::stderr(), "kernel tests: {note}").context("cannot write to standard error")
 }
