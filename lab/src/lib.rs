@@ -7,6 +7,7 @@
 //! - [`service`] is what hides behind a door, and [`reach`] tells whether it can be reached.
 //! - [`wire`] crafts packets that no socket would send, and [`storm`] sends many of them while
 //!   honest knocks go on.
+//! - [`usage`] is what a daemon costs.
 //! - [`wait`] waits for conditions, with a deadline.
 //! - [`privilege`] says whether any of this is allowed here, and what to do where it isn't.
 
@@ -17,5 +18,6 @@ pub mod privilege;
 pub mod reach;
 pub mod service;
 pub mod storm;
+pub mod usage;
 pub mod wait;
 pub mod wire;

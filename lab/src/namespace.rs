@@ -1,10 +1,11 @@
 //! A network of its own, and what runs in it.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -64,10 +65,14 @@ impl Namespace {
     /// The process becomes the program, so its number and its signals are the program's. Its
     /// folder is `/`: paths must be absolute.
     #[must_use]
-    pub fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
+    pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
+        self.command_in(&["--net", "--mount"], program)
+    }
+
+    fn command_in(&self, namespaces: &[&str], program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new("nsenter");
         command.arg(format!("--target={}", self.holder.id()));
-        command.args(["--net", "--mount", "--"]).arg(program);
+        command.args(namespaces).arg("--").arg(program);
         command.env("PATH", path()).stdin(Stdio::null());
         command
     }
@@ -78,12 +83,7 @@ impl Namespace {
     ///
     /// Where it can't be run or fails, with what it said.
     pub fn run(&self, line: &str) -> Result<String> {
-        let output = self.try_run(line)?;
-        if !output.status.success() {
-            let errors = String::from_utf8_lossy(&output.stderr);
-            bail!("{line}: {}: {}", output.status, errors.trim());
-        }
-        String::from_utf8(output.stdout).with_context(|| format!("{line}: odd output"))
+        printed(line, self.try_run(line)?)
     }
 
     /// Runs a command line, split at spaces, whatever comes of it.
@@ -92,9 +92,23 @@ impl Namespace {
     ///
     /// Where it can't be run.
     pub fn try_run(&self, line: &str) -> Result<Output> {
+        self.output(line, &["--net", "--mount"])
+    }
+
+    /// Runs a command line, split at spaces, in this network alone, where [`Self::kill_all`] does
+    /// not see it, and returns what it printed.
+    ///
+    /// # Errors
+    ///
+    /// Where it can't be run or fails, with what it said.
+    pub fn look(&self, line: &str) -> Result<String> {
+        printed(line, self.output(line, &["--net"])?)
+    }
+
+    fn output(&self, line: &str, namespaces: &[&str]) -> Result<Output> {
         let mut words = line.split_whitespace();
         let program = words.next().context("an empty command line")?;
-        let mut command = self.command(program);
+        let mut command = self.command_in(namespaces, program);
         command.args(words).output().with_context(|| format!("cannot run {line}"))
     }
 
@@ -149,7 +163,7 @@ impl Namespace {
         })
     }
 
-    /// Kills every process in this network but the one that holds it.
+    /// Kills every process in this namespace but the one that holds it.
     ///
     /// # Errors
     ///
@@ -165,13 +179,14 @@ impl Namespace {
         })
     }
 
-    /// Returns the processes in this network that still run, without the one that holds it.
+    /// Returns the processes in this namespace that still run, without the one that holds it.
     ///
     /// # Errors
     ///
     /// Where `/proc` can't be read.
     pub fn processes(&self) -> Result<Vec<Pid>> {
-        let own = self.network.metadata().context("cannot examine a network namespace")?.ino();
+        let own = namespaces(&PathBuf::from(format!("/proc/{}", self.holder.id())));
+        ensure!(own.is_some(), "a namespace without its holder");
         let mut found = Vec::new();
         for entry in std::fs::read_dir("/proc").context("cannot list /proc")? {
             let entry = entry.context("cannot list /proc")?;
@@ -179,10 +194,8 @@ impl Namespace {
             let Some(number) = name.to_str().and_then(|name| name.parse::<i32>().ok()) else {
                 continue;
             };
-            // A process that is gone, dead but not yet waited for, or another user's has none.
-            let network = std::fs::metadata(entry.path().join("ns/net"));
             let is_holder = u32::try_from(number).is_ok_and(|number| number == self.holder.id());
-            if !is_holder && network.is_ok_and(|network| network.ino() == own) {
+            if !is_holder && namespaces(&entry.path()) == own {
                 found.extend(Pid::from_raw(number));
             }
         }
@@ -204,6 +217,21 @@ impl Drop for Namespace {
         let _ = self.holder.kill();
         let _ = self.holder.wait();
     }
+}
+
+/// Returns the network and the mount namespace of a process: none, where it is gone, dead but not
+/// yet waited for, or another user's.
+fn namespaces(process: &Path) -> Option<[u64; 2]> {
+    let inode = |name| Some(std::fs::metadata(process.join(name)).ok()?.ino());
+    Some([inode("ns/net")?, inode("ns/mnt")?])
+}
+
+fn printed(line: &str, output: Output) -> Result<String> {
+    if !output.status.success() {
+        let errors = String::from_utf8_lossy(&output.stderr);
+        bail!("{line}: {}: {}", output.status, errors.trim());
+    }
+    String::from_utf8(output.stdout).with_context(|| format!("{line}: odd output"))
 }
 
 /// Programs for administrators are not on everybody's path.

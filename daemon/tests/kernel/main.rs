@@ -7,9 +7,11 @@
 
 mod bench;
 mod configs;
+mod crashes;
 mod interfaces;
 mod retransmissions;
 mod scans;
+mod storms;
 mod vpn;
 mod walk_through;
 mod wire;
