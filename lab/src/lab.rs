@@ -48,6 +48,12 @@ impl Lab {
             client: Namespace::new()?,
             folder: TempDir::with_prefix("knock-lab-")?,
         };
+        // A refusal is sent as often as it is due, or a client would wait a second for the next.
+        lab.server.sysctl("net.ipv4.icmp_ratelimit", "0")?;
+        // One limit for all until Linux 6.12, which a namespace can't change.
+        for limit in ["icmp_msgs_per_sec", "icmp_msgs_burst"] {
+            lab.server.try_run(&format!("sysctl -qw net.ipv4.{limit}=1000000"))?;
+        }
         lab.plug_in("eth0")?;
         Ok(lab)
     }

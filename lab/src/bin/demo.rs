@@ -3,7 +3,7 @@
 //! `demo KNOCKD CONFIG`. Exits with 3, and says why, where network namespaces are not allowed.
 
 use std::io::Write;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -96,8 +96,11 @@ impl Demo {
         said("client", KNOCK)?;
         self.lab.client.run(KNOCK)?;
         let knocked = Instant::now();
-        let mut connection = self.expect_connection(knocked)?;
+        let (mut connection, took) = self.expect_connection(knocked)?;
         self.show_log()?;
+        said("client", &format!("connect from {CLIENT} to {SERVER} port 22"))?;
+        let ms = took.as_secs_f64() * 1000.0;
+        outcome(&format!("connected, {ms:.1} ms after the knock"))?;
 
         step(3, "Only who knocked comes in")?;
         for rule in self.lab.server.run("iptables -S INPUT")?.lines() {
@@ -127,20 +130,18 @@ impl Demo {
         outcome("refused, as it should be")
     }
 
-    fn expect_connection(&self, knocked: Instant) -> Result<std::net::TcpStream> {
+    /// Tries until it is let in, and tells how long that took.
+    fn expect_connection(&self, knocked: Instant) -> Result<(TcpStream, Duration)> {
         let service = SocketAddr::new(SERVER, 22);
-        loop {
-            if let Reached::Connected(mut connection) =
-                reach::tcp(&self.lab.client, CLIENT, service, LIMIT)?
-            {
-                let ms = knocked.elapsed().as_secs_f64() * 1000.0;
+        while knocked.elapsed() < wait::SOON {
+            let reached = reach::tcp(&self.lab.client, CLIENT, service, LIMIT)?;
+            if let Reached::Connected(mut connection) = reached {
+                let took = knocked.elapsed();
                 reach::echo(&mut connection, "hello")?;
-                said("client", &format!("connect from {CLIENT} to {SERVER} port 22"))?;
-                outcome(&format!("connected, {ms:.1} ms after the last knock"))?;
-                return Ok(connection);
+                return Ok((connection, took));
             }
-            ensure!(knocked.elapsed() < wait::SOON, "no door opened\n{}", self.daemon.story());
         }
+        bail!("no door opened\n{}", self.daemon.story());
     }
 
     /// Shows what the log has got since the last time, with the time since the start.
