@@ -8,7 +8,7 @@ use knock_engine::config::{Diagnostic, Severity, is_printable, parse, parse_one_
 /// # Panics
 ///
 /// Where one of these does not hold.
-pub(crate) fn check_config(text: &[u8]) {
+pub(crate) fn check(text: &[u8]) {
     let parsed = parse(text);
     check_diagnostics(text, &parsed.diagnostics);
     let is_error = |found: &Diagnostic| found.severity == Severity::Error;
