@@ -27,6 +27,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 use std::time::Duration;
 
+use knock_engine::config::OnStop;
 use knock_engine::output::{Action, Output};
 use knock_engine::time::Timestamp;
 
@@ -58,15 +59,6 @@ pub struct Limits {
     pub max_commands: usize,
     /// `command_timeout`: how long a stop, a check, or a start that has a stop may run.
     pub command_timeout: Duration,
-}
-
-/// What to do with open doors when the daemon stops.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OnStop {
-    /// Close them.
-    Close,
-    /// Leave them open; the ledger has what is owed.
-    Keep,
 }
 
 /// Whether commands are run.
@@ -188,15 +180,6 @@ impl Supervisor {
         self.now = self.now.max(now);
         self.exited(child, exit);
         self.dispatch();
-    }
-
-    /// Handles a line that a child printed.
-    pub fn handle_printed(&mut self, child: ChildId, event: CommandEvent) {
-        let Some(running) = self.running.get(&child).copied() else { return };
-        if let Some(hold) = self.holds.get(&running.hold) {
-            let subject = hold.subject.clone();
-            self.say(subject, running.kind, event);
-        }
     }
 
     /// Does what is due at or before `now`. Early and repeated calls do nothing.

@@ -1,3 +1,5 @@
 //! The tests of `knockd` that need no kernel, in one binary: it links once.
 
+mod process_children;
+mod process_event_loop;
 mod supervisor;

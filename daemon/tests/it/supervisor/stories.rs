@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use knock_engine::config::OnStop;
 use knockd::log::Exit;
-use knockd::supervisor::OnStop;
 
 use super::world::World;
 

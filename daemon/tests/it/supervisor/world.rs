@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use knock_engine::config::parse;
+use knock_engine::config::{OnStop, parse};
 use knock_engine::local::LocalAddresses;
 use knock_engine::output::{Action, EventKind, Output};
 use knock_engine::packet::{Packet, TcpFlags, Transport};
@@ -16,7 +16,7 @@ use knock_engine::{Engine, HashKey};
 use knockd::ledger::{Entry, HoldId, Record, StartOutcome};
 use knockd::log::{CommandEvent, CommandKind, Exit, Subject, What};
 use knockd::supervisor::{
-    ChildId, Effect, GivenUp, Limits, Mode, OnStop, Spawn, Supervisor, Write, WriteId,
+    ChildId, Effect, GivenUp, Limits, Mode, Spawn, Supervisor, Write, WriteId,
 };
 
 /// Doors whose firewalls behave differently: rules that are counted, as iptables has them, and
