@@ -2,5 +2,9 @@
 
 mod log;
 mod process_children;
+mod process_daemonize;
 mod process_event_loop;
+mod process_helper;
+mod process_notify;
+mod process_pidfile;
 mod supervisor;

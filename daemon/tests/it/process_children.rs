@@ -66,7 +66,7 @@ impl Run {
     }
 }
 
-fn spawn(child: u64, command: &str) -> Spawn {
+pub(crate) fn spawn(child: u64, command: &str) -> Spawn {
     Spawn {
         child: ChildId(child),
         kind: CommandKind::Start,
