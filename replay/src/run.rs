@@ -11,6 +11,7 @@ use std::io::{self, BufWriter, IsTerminal as _, StdoutLock};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
+use anyhow::bail;
 use knock_engine::local::LocalAddresses;
 use thiserror::Error;
 
@@ -71,6 +72,9 @@ fn run_engine(args: &RunArgs) -> anyhow::Result<()> {
 }
 
 fn run_original(args: &RunArgs) -> anyhow::Result<()> {
+    if args.input.strict {
+        bail!("--strict: knockd 0.8 has no warnings; check the config without --as knockd-0.8");
+    }
     let config = original::load(&args.input.config)?;
     let mut traces = Traces::open(&args.input.traces, on_damage(args.input.resync))?;
     let (local, origin) = local_addresses(&args.input.local, &traces);

@@ -8,6 +8,10 @@ use anyhow::{Context as _, bail};
 use knock_engine::config::{self, Config, Diagnostic, Sequences, Severity};
 
 use crate::diagnostics::{self, Colour, Source};
+use crate::notice;
+
+/// What is said where a warning ends it all.
+const STRICT: &str = "nothing was replayed: --strict takes warnings as errors";
 
 /// What to do about warnings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,14 +39,22 @@ pub fn load(path: &Path, strictness: Strictness) -> anyhow::Result<Config> {
     let mut config = match parsed.config {
         Some(config) if !parsed.diagnostics.iter().any(fatal) => config,
         // What is wrong has been shown with its lines.
-        Some(_) => bail!("nothing was replayed: --strict takes warnings as errors"),
+        Some(_) => bail!(STRICT),
         None => bail!("nothing was replayed: the config has errors"),
     };
-    load_one_time_files(&mut config).with_context(|| name.to_string())?;
+    load_one_time_files(&mut config, strictness).with_context(|| name.to_string())?;
+    note_doors(path, config.doors.len());
     Ok(config)
 }
 
-fn load_one_time_files(config: &mut Config) -> anyhow::Result<()> {
+/// Says so where a config has no door. That is no error, as with knockd (R55).
+pub(super) fn note_doors(path: &Path, doors: usize) {
+    if doors == 0 {
+        notice::note(&format!("{} has no door: nothing can open", path.display()));
+    }
+}
+
+fn load_one_time_files(config: &mut Config, strictness: Strictness) -> anyhow::Result<()> {
     for index in 0..config.doors.len() {
         let door = &config.doors[index];
         let Sequences::OneTime { path, .. } = &door.sequences else { continue };
@@ -52,6 +64,9 @@ fn load_one_time_files(config: &mut Config) -> anyhow::Result<()> {
         })?;
         let (lines, diagnostics) = config::parse_one_time_lines(&text);
         report(path, &text, &diagnostics);
+        if strictness == Strictness::Strict && !diagnostics.is_empty() {
+            bail!(STRICT);
+        }
         config.set_one_time_lines(index, lines);
     }
     Ok(())

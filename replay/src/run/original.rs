@@ -24,7 +24,9 @@ pub(super) fn load(path: &Path) -> anyhow::Result<Knockd08Config> {
     let name = path.display();
     let text = fs::read(path).with_context(|| format!("{name}: cannot read the config"))?;
     let refused = |refusal| anyhow!("{name}: knockd 0.8 refuses this config: {refusal}");
-    Knockd08Config::parse(&text, &mut |file| fs::read(file).ok()).map_err(refused)
+    let config = Knockd08Config::parse(&text, &mut |file| fs::read(file).ok()).map_err(refused)?;
+    super::config::note_doors(path, config.door_count());
+    Ok(config)
 }
 
 /// The model of knockd at work, with what it tells and what is counted.
