@@ -67,6 +67,10 @@ fn load_one_time_files(config: &mut Config, strictness: Strictness) -> anyhow::R
         if strictness == Strictness::Strict && !diagnostics.is_empty() {
             bail!(STRICT);
         }
+        if lines.is_empty() {
+            let (name, path) = (&door.name, path.display());
+            notice::note(&format!("door {name}: no sequence is left in {path}: nothing opens it"));
+        }
         config.set_one_time_lines(index, lines);
     }
     Ok(())

@@ -401,6 +401,20 @@ fn what_the_original_refuses_is_refused_in_its_name() {
 }
 
 #[test]
+fn a_one_time_file_that_is_used_up_is_told() {
+    let folder = Folder::new("used_up");
+    folder.write("once.conf", b"[once]\none_time_sequences = once.txt\n");
+    folder.write("once.txt", b"# 7000,8000\n");
+    folder.write("a.pcap", &pcap(1, &[7000, 8000]));
+    for command in ["run", "explain"] {
+        let ran = folder.run(&format!("{command} -c once.conf a.pcap"));
+        ran.exits(0).says("note: door once: no sequence is left in once.txt: nothing opens it");
+    }
+    let ran = folder.run("explain -c once.conf --source 198.51.100.7 a.pcap");
+    ran.exits(0).says("  once  every one-time sequence is used up: add lines to the file");
+}
+
+#[test]
 fn one_time_files_are_read_and_never_changed() {
     let folder = Folder::new("one_time");
     folder.write("once.conf", b"[once]\none_time_sequences = once.txt\nstart_command = x\n");
