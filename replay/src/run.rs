@@ -4,10 +4,10 @@ pub mod config;
 mod judge;
 pub(crate) mod link;
 mod original;
-mod progress;
+pub(crate) mod progress;
 
 use std::fs::File;
-use std::io::{self, BufWriter, IsTerminal as _, StdoutLock};
+use std::io::{self, BufWriter, IsTerminal as _};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
@@ -18,7 +18,7 @@ use thiserror::Error;
 use self::config::Strictness;
 use self::judge::Session;
 use self::original::OriginalSession;
-use self::progress::Progress;
+use self::progress::{Progress, Screen};
 use crate::cli::{ColorWhen, DecideAs, Format, RunArgs};
 use crate::notice;
 use crate::report::format::Counted;
@@ -64,11 +64,12 @@ fn run_engine(args: &RunArgs) -> anyhow::Result<()> {
     let doors = Doors::new(&config.doors);
     let (local, origin) = local_addresses(&args.input.local, &traces);
     let totals = Totals::new(args.decide_as.name(), origin, doors.names());
-    let report = make_report(args, &doors, &local, &traces);
+    let mut progress = Progress::new(is_live(&traces));
+    let report = make_report(args, &doors, local.clone(), (&traces, &progress));
     let mut session = Session::new(config, local, totals, report);
     session.live = is_live(&traces);
     session.names = names(&traces);
-    conclude(args, &mut traces, &mut session)
+    conclude(args, &mut traces, &mut session, &mut progress)
 }
 
 fn run_original(args: &RunArgs) -> anyhow::Result<()> {
@@ -79,10 +80,12 @@ fn run_original(args: &RunArgs) -> anyhow::Result<()> {
     let mut traces = Traces::open(&args.input.traces, on_damage(args.input.resync))?;
     let (local, origin) = local_addresses(&args.input.local, &traces);
     let totals = Totals::new(args.decide_as.name(), origin, config.door_names());
-    let mut session = OriginalSession::new(config, local, totals, make_original_report(args));
+    let mut progress = Progress::new(is_live(&traces));
+    let report = make_original_report(args, &progress);
+    let mut session = OriginalSession::new(config, local, totals, report);
     session.live = is_live(&traces);
     session.names = names(&traces);
-    conclude(args, &mut traces, &mut session)
+    conclude(args, &mut traces, &mut session, &mut progress)
 }
 
 /// Whoever decides about the frames of a run, and tells what came of them.
@@ -100,9 +103,9 @@ fn conclude(
     args: &RunArgs,
     traces: &mut Traces<File>,
     judge: &mut dyn Judge,
+    progress: &mut Progress,
 ) -> anyhow::Result<()> {
-    let mut progress = Progress::new();
-    let read = judge.read(traces, &mut progress);
+    let read = judge.read(traces, progress);
     progress.finish();
     if let Err(error) = &read {
         if error.is::<OutputError>() {
@@ -150,34 +153,35 @@ pub(crate) fn local_addresses(
 }
 
 /// Tells whether packets come as they happen: from a pipe, not from a file.
-fn is_live(traces: &Traces<File>) -> bool {
+pub(crate) fn is_live(traces: &Traces<File>) -> bool {
     traces.readers().iter().any(|reader| reader.progress().1.is_none())
 }
 
 fn make_report(
     args: &RunArgs,
     doors: &Doors,
-    local: &LocalAddresses,
-    traces: &Traces<File>,
+    local: LocalAddresses,
+    (traces, progress): (&Traces<File>, &Progress),
 ) -> Box<dyn Report> {
+    let (out, palette) = (standard_output(progress), palette(args.input.color));
     match args.format {
-        Format::Jsonl => Box::new(Jsonl::new(standard_output(), given_names(args))),
-        Format::Summary => Box::new(Summary::new(standard_output(), palette(args.input.color))),
+        Format::Jsonl => Box::new(Jsonl::new(out, given_names(args))),
+        Format::Summary => Box::new(Summary::new(out, palette)),
         Format::Text => {
             let options = TextOptions {
-                palette: palette(args.input.color),
+                palette,
                 width: width(),
                 pace: if is_live(traces) { Pace::Live } else { Pace::Recorded },
-                local: local.clone(),
+                local,
                 explain: explain_command(args),
             };
-            Box::new(Text::new(standard_output(), &given_names(args), doors.clone(), options))
+            Box::new(Text::new(out, &given_names(args), doors.clone(), options))
         }
     }
 }
 
-fn make_original_report(args: &RunArgs) -> Box<dyn OriginalReport> {
-    let (out, palette) = (standard_output(), palette(args.input.color));
+fn make_original_report(args: &RunArgs, progress: &Progress) -> Box<dyn OriginalReport> {
+    let (out, palette) = (standard_output(progress), palette(args.input.color));
     match args.format {
         Format::Jsonl => Box::new(Jsonl::new(out, given_names(args))),
         Format::Summary => Box::new(Summary::new(out, palette)),
@@ -185,8 +189,8 @@ fn make_original_report(args: &RunArgs) -> Box<dyn OriginalReport> {
     }
 }
 
-fn standard_output() -> BufWriter<StdoutLock<'static>> {
-    BufWriter::with_capacity(1 << 16, io::stdout().lock())
+fn standard_output(progress: &Progress) -> BufWriter<Screen> {
+    BufWriter::with_capacity(1 << 16, progress.standard_output())
 }
 
 /// Returns the traces' names as the command line has them.
