@@ -95,21 +95,41 @@ impl ConfigFile {
         }
     }
 
+    /// Says on standard error where nothing can open: a config without a door, which is no error
+    /// as with knockd (R55), and a door whose one-time file is used up from the start.
+    pub fn show_notes(&self, program: Program) {
+        let Some(config) = &self.config else { return };
+        note_doors(program, &self.files[0].path, config.doors.len());
+        for door in &config.doors {
+            if let Sequences::OneTime { path, lines } = &door.sequences
+                && lines.is_empty()
+            {
+                let name = &door.name;
+                program
+                    .note(&format!("door {name}: no sequence is left in {path}: nothing opens it"));
+            }
+        }
+    }
+
     /// Returns the config, with the lines of its one-time files.
     ///
     /// # Errors
     ///
-    /// The config has errors or, where these count as such, warnings. A one-time file has
-    /// nothing worse than warnings, which never count: its good lines are used.
+    /// The config has errors or, where these count as such, warnings, be it in a one-time file.
     pub fn into_config(self, strictness: Strictness) -> Result<Config, Unusable> {
-        let has_warnings = self.files[0]
-            .diagnostics
-            .iter()
-            .any(|diagnostic| diagnostic.severity == Severity::Warning);
+        let mut diagnostics = self.files.iter().flat_map(|file| &file.diagnostics);
+        let has_warnings = diagnostics.any(|found| found.severity == Severity::Warning);
         match self.config {
             None => Err(Unusable::Errors),
             Some(_) if has_warnings && strictness == Strictness::Strict => Err(Unusable::Warnings),
             Some(config) => Ok(config),
         }
+    }
+}
+
+/// Says on standard error that a config has no door, where that is so.
+pub fn note_doors(program: Program, path: &Path, doors: usize) {
+    if doors == 0 {
+        program.note(&format!("{} has no door: nothing can open", path.display()));
     }
 }

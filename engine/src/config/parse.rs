@@ -299,6 +299,9 @@ fn no_equals_sign(content: Piece<'_>) -> Problem {
         Some((name, _)) => format!("{name} has no value"),
         None => format!("line without \"=\": {}", content.quoted()),
     };
+    if suggest(content, ["usesyslog"]).is_some() {
+        return Problem::error(content.span(), message).replace("UseSyslog");
+    }
     let help = if looks_like_comment(content) {
         "a comment begins with #"
     } else {

@@ -70,6 +70,8 @@ fn keys() {
         "; command = x",
         "// command = x",
         "usesyslog = yes",
+        "Use_Syslog",
+        "usesyslgo",
         "\x1b]0;x\x07 = \u{202e}",
     ]);
     insta::assert_snapshot!(report);
