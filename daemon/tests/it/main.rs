@@ -1,1 +1,3 @@
 //! The tests of `knockd` that need no kernel, in one binary: it links once.
+
+mod ledger;
