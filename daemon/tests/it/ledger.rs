@@ -2,6 +2,7 @@
 
 mod crash;
 mod damage;
+mod file;
 mod model;
 mod room;
 pub(crate) mod sim;
