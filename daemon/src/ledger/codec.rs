@@ -32,6 +32,8 @@ pub(super) const VERSION: u32 = 1;
 pub(super) const HEADER_LEN: usize = 64;
 /// What frames and halves begin at a multiple of, in bytes.
 pub(super) const ALIGN: usize = 8;
+/// The longest half that is written or believed, in bytes.
+pub(super) const MAX_HALF_LEN: usize = 1 << 28;
 /// The longest payload of a frame in bytes.
 pub(super) const MAX_PAYLOAD: usize = 1 << 20;
 /// The longest name of a door, and the longest stop command, in bytes. Linux runs no command
@@ -96,7 +98,10 @@ impl Header {
         if version > VERSION {
             return Some(AnyHeader::Newer(version));
         }
-        let half_len = half_len.filter(|len| offset == 0 || offset == *len)?;
+        let half_len = half_len.filter(|len| (HEADER_LEN..=MAX_HALF_LEN).contains(len))?;
+        if offset != 0 && offset != half_len {
+            return None;
+        }
         let known = Self { generation, half_len, next_hold, entries };
         Some(AnyHeader::Known(known))
     }

@@ -156,13 +156,14 @@ impl<S: Storage> Ledger<S> {
     ///
     /// # Panics
     ///
-    /// The length is no multiple of 4096, or 0.
+    /// The length is 0, no multiple of 4096, or above 256 MiB.
     pub fn open_sized(
         mut storage: S,
         boot: Boot,
         half_len: usize,
     ) -> Result<(Self, Recovered), LedgerError> {
         assert!(half_len > 0 && half_len.is_multiple_of(4096), "halves are whole pages");
+        assert!(half_len <= codec::MAX_HALF_LEN, "halves are bounded");
         let bytes = storage.read_all().map_err(LedgerError::Read)?;
         let found = recover(&bytes, &boot, half_len)?;
         let state = match found.target {
@@ -193,6 +194,11 @@ impl<S: Storage> Ledger<S> {
     /// Returns what is owed, in the order of the holds' numbers.
     pub fn entries(&self) -> impl ExactSizeIterator<Item = &Entry> {
         self.owed.entries()
+    }
+
+    /// Closes the ledger and returns what it lay on.
+    pub fn into_storage(self) -> S {
+        self.storage
     }
 
     /// Does now what the next append would have to do first: takes the room of a new ledger, or
@@ -347,6 +353,10 @@ impl<S: Storage> Ledger<S> {
 
     /// Makes sure that the storage reaches to the end of a region.
     fn grow(&mut self, region: Region) -> io::Result<()> {
+        if region.len > codec::MAX_HALF_LEN {
+            let message = format!("a ledger has at most {} bytes", 2 * codec::MAX_HALF_LEN);
+            return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
+        }
         if region.end() > self.storage_len {
             self.storage.grow(region.end() as u64)?;
             self.storage.sync()?;

@@ -3,6 +3,7 @@
 mod crash;
 mod damage;
 mod file;
+mod fuzz;
 mod model;
 mod room;
 pub(crate) mod sim;
