@@ -9,6 +9,7 @@
 pub mod capture;
 pub mod cli;
 pub mod clock;
+pub mod disk;
 pub mod host;
 pub mod ledger;
 pub mod log;

@@ -1,6 +1,10 @@
 //! The tests of `knockd` that need no kernel, in one binary: it links once.
 
+mod again;
+mod disk;
+mod ledger;
 mod log;
+mod one_time;
 mod process_children;
 mod process_daemonize;
 mod process_event_loop;
