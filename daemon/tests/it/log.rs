@@ -6,5 +6,6 @@
 mod document;
 mod lines;
 mod oracle;
+mod processes;
 mod samples;
 mod sinks;
