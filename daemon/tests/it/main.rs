@@ -1,4 +1,6 @@
-//! The tests of `knockd` that need no kernel, in one binary: it links once.
+//! The tests of `knockd`, in one binary: it links once.
 
 mod filter;
 mod frames;
+mod host;
+mod netns;
