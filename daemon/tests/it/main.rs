@@ -1,9 +1,13 @@
-//! The tests of `knockd` that need no kernel, in one binary: it links once.
+//! The tests of `knockd`, in one binary: it links once.
 
 mod again;
 mod disk;
+mod filter;
+mod frames;
+mod host;
 mod ledger;
 mod log;
+mod netns;
 mod one_time;
 mod process_children;
 mod process_daemonize;
