@@ -15,6 +15,7 @@ pub mod ledger;
 pub mod log;
 pub mod one_time;
 pub mod process;
+pub mod settings;
 pub mod supervisor;
 
 /// The name that messages begin with.
