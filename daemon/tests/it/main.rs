@@ -6,3 +6,4 @@ mod process_event_loop;
 mod process_helper;
 mod process_notify;
 mod process_pidfile;
+mod process_privileges;
