@@ -7,4 +7,5 @@ pub mod event_loop;
 pub mod notify;
 mod output;
 pub mod pidfile;
+pub mod privileges;
 pub mod signals;

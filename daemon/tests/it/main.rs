@@ -15,4 +15,5 @@ mod process_event_loop;
 mod process_helper;
 mod process_notify;
 mod process_pidfile;
+mod process_privileges;
 mod supervisor;
