@@ -44,6 +44,12 @@ impl SlotIndex {
         self.place_of(hash, is_it).map(|place| id_of(self.entries[place]))
     }
 
+    /// Returns the slot that is found first if there is one of this hash.
+    pub(super) fn likely(&self, hash: u64) -> Option<SlotId> {
+        let entry = self.entries[self.home(hash)?];
+        (entry != EMPTY).then(|| id_of(entry))
+    }
+
     fn place_of(&self, hash: u64, is_it: impl Fn(SlotId) -> bool) -> Option<usize> {
         let tag = tag(hash);
         let mut place = self.home(hash)?;

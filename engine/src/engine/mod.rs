@@ -131,6 +131,12 @@ impl Engine {
         }
     }
 
+    /// Brings what the engine knows of these sources into the processor's caches, all at once:
+    /// packets of theirs that are handled soon are handled faster. Changes nothing.
+    pub fn anticipate(&self, sources: impl Iterator<Item = IpAddr>) {
+        self.places.anticipate(sources);
+    }
+
     /// Handles one packet. Deadlines at or before `now` fire first, so a knock on its deadline
     /// is late (S2). A packet that concerns no door changes nothing, not even the time (S1).
     pub fn handle_packet(&mut self, packet: &Packet, now: Timestamp) {
