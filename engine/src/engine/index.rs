@@ -77,23 +77,45 @@ impl SlotIndex {
         (place + 1) & (self.entries.len() - 1)
     }
 
-    /// Adds a slot that is not there; `hash_of` tells the hashes of those that are.
-    pub(super) fn insert(&mut self, hash: u64, id: SlotId, hash_of: impl Fn(SlotId) -> u64) {
+    /// Returns the slot of this hash that `is_it`; adds `id` where there is none. `hash_of` tells
+    /// the hashes of the slots that are there.
+    pub(super) fn find_or_insert(
+        &mut self,
+        hash: u64,
+        id: SlotId,
+        is_it: impl Fn(SlotId) -> bool,
+        hash_of: impl Fn(SlotId) -> u64,
+    ) -> Option<SlotId> {
         // At most three of four entries are taken, so that the next empty one is near.
         if self.len >= self.entries.len() / 4 * 3 {
             self.grow(hash_of);
         }
-        self.put(hash, id);
-        self.len += 1;
+        let found = self.put_unless(hash, id, is_it);
+        self.len += usize::from(found.is_none());
+        found
     }
 
-    fn put(&mut self, hash: u64, id: SlotId) {
+    /// Puts a slot behind those of its hash, unless one of them `is_it`.
+    fn put_unless(
+        &mut self,
+        hash: u64,
+        id: SlotId,
+        is_it: impl Fn(SlotId) -> bool,
+    ) -> Option<SlotId> {
+        debug_assert!(id < NUMBER, "slot numbers are bounded by MAX_TABLE");
+        let tag = tag(hash);
         let mut place = self.home(hash).expect("the table has room");
-        while self.entries[place] != EMPTY {
+        loop {
+            let entry = self.entries[place];
+            if entry == EMPTY {
+                self.entries[place] = tag | (id + 1);
+                return None;
+            }
+            if entry & !NUMBER == tag && is_it(id_of(entry)) {
+                return Some(id_of(entry));
+            }
             place = self.behind(place);
         }
-        debug_assert!(id < NUMBER, "slot numbers are bounded by MAX_TABLE");
-        self.entries[place] = tag(hash) | (id + 1);
     }
 
     fn grow(&mut self, hash_of: impl Fn(SlotId) -> u64) {
@@ -104,7 +126,8 @@ impl SlotIndex {
         };
         let former = std::mem::replace(&mut self.entries, vec![EMPTY; size]);
         for entry in former.into_iter().filter(|entry| *entry != EMPTY) {
-            self.put(hash_of(id_of(entry)), id_of(entry));
+            let id = id_of(entry);
+            let _: Option<SlotId> = self.put_unless(hash_of(id), id, |_| false);
         }
     }
 
@@ -167,7 +190,8 @@ mod tests {
             let mut model = BTreeSet::new();
             for (id, is_in) in changes {
                 if is_in && model.insert(id) {
-                    index.insert(hash_of(id), id, hash_of);
+                    let found = index.find_or_insert(hash_of(id), id, |its| its == id, hash_of);
+                    prop_assert_eq!(found, None);
                 } else if !is_in && model.remove(&id) {
                     index.remove(hash_of(id), id, hash_of);
                 }
@@ -185,7 +209,7 @@ mod tests {
         let hash_of = |id: SlotId| u64::from(id).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let mut index = SlotIndex::default();
         for id in 0..300_000 {
-            index.insert(hash_of(id), id, hash_of);
+            assert_eq!(index.find_or_insert(hash_of(id), id, |its| its == id, hash_of), None);
         }
         assert_eq!(index.entries.len(), 1 << 21);
         assert!((0..300_000).all(|id| index.find(hash_of(id), |its| its == id) == Some(id)));

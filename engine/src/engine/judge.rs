@@ -2,6 +2,7 @@
 
 use std::num::NonZeroU16;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::chain::{NO_SLOT, SlotId};
 use super::places::{Identity, Places, Source};
@@ -36,8 +37,9 @@ impl Engine {
     /// Lists the doors for which a packet is a knock packet; tells whether it concerns any door,
     /// also as a stray (S5).
     pub(super) fn collect_knocked(&self, list: &mut Vec<Concern>, packet: &Packet) -> bool {
-        let knocked = self.doors.knocked_by(packet, &self.local);
-        list.extend(knocked.map(|door| Concern { door, place: NO_SLOT, is_knock: true }));
+        for door in self.doors.knocked_by(packet, &self.local) {
+            list.push(Concern { door, place: NO_SLOT, is_knock: true });
+        }
         !list.is_empty() || self.doors.is_stray_anywhere(packet, &self.local)
     }
 
@@ -129,7 +131,6 @@ impl Engine {
             self.remember(place, knock);
             let progress = self.progress_after_step(id, now);
             self.places.step(id, now);
-            self.arm(knock.door);
             self.emit_packet(&knock, EventKind::Stage, Some(progress));
             if stage + 1 == length {
                 self.complete(id, knock, progress);
@@ -138,7 +139,7 @@ impl Engine {
             let ticket = self.clock.ticket();
             self.places.restart(id, ticket, knock.identity);
             self.arm(knock.door);
-            let progress = self.first_progress(id);
+            let progress = self.first_progress(id, length);
             self.emit_packet(&knock, EventKind::Restart, Some(progress));
         } else if matches(stage - 1) {
             self.remember(place, knock);
@@ -170,14 +171,24 @@ impl Engine {
 
     /// Begins an attempt (S7).
     fn start(&mut self, place: Option<SlotId>, knock: KnockPacket<'_>, length: usize) {
-        let id = place.unwrap_or_else(|| {
+        if place.is_none() {
             self.make_room(Places::victim);
-            self.places.create(&knock.source, knock.door)
-        });
+        }
         let ticket = self.clock.ticket();
-        self.places.begin(id, ticket, knock.identity);
-        self.arm(knock.door);
-        let progress = self.first_progress(id);
+        let id = match place {
+            Some(id) => {
+                self.places.begin(id, ticket, knock.identity);
+                id
+            }
+            None => {
+                let whose = (&knock.source, knock.door);
+                self.places.create_attempt(whose, ticket, knock.identity)
+            }
+        };
+        if self.places.next_to_expire(knock.door) == Some(id) {
+            self.arm(knock.door);
+        }
+        let progress = self.first_progress(id, length);
         self.emit_packet(&knock, EventKind::Stage, Some(progress));
         if length == 1 {
             self.complete(id, knock, progress);
@@ -262,8 +273,11 @@ impl Engine {
 
     fn end(&mut self, id: SlotId) {
         let (_, door) = self.places.owner(id);
+        let was_next = self.places.next_to_expire(door) == Some(id);
         self.places.end(id);
-        self.arm(door);
+        if was_next {
+            self.arm(door);
+        }
     }
 
     /// Counts a failed attempt and tells whether it brought a lockout (S13).
@@ -417,10 +431,16 @@ impl Engine {
         progress
     }
 
-    /// Returns how an attempt stands at its first knock.
-    fn first_progress(&self, id: SlotId) -> Progress {
-        let progress = self.progress(id, self.clock.now());
-        Progress { gap: None, ..progress.expect("an attempt has just begun") }
+    /// Returns how an attempt at a sequence of this length stands at its first knock.
+    fn first_progress(&self, id: SlotId, length: usize) -> Progress {
+        let deadline = self.places.deadline(id);
+        Progress {
+            stage: 1,
+            of: of(length),
+            gap: None,
+            elapsed: Duration::ZERO,
+            margin: deadline.saturating_duration_since(self.clock.now()),
+        }
     }
 
     /// Returns the progress of a source without an attempt.
@@ -429,15 +449,19 @@ impl Engine {
             stage: 0,
             of: self.sequence_length(door),
             gap: None,
-            elapsed: std::time::Duration::ZERO,
-            margin: std::time::Duration::ZERO,
+            elapsed: Duration::ZERO,
+            margin: Duration::ZERO,
         })
     }
 
     fn sequence_length(&self, door: DoorIndex) -> u8 {
-        let length = self.doors.get(door).sequence().map_or(0, |its| its.knocks().len());
-        u8::try_from(length).expect("a sequence has at most 32 knocks")
+        of(self.doors.get(door).sequence().map_or(0, |its| its.knocks().len()))
     }
+}
+
+/// Returns the length of a sequence as events tell it.
+fn of(length: usize) -> u8 {
+    u8::try_from(length).expect("a sequence has at most 32 knocks")
 }
 
 /// Tells whether a packet matches the step of that number, counted from 0.

@@ -284,7 +284,9 @@ impl Engine {
 
     /// Fires the deadlines at or before `now`.
     fn fire(&mut self, now: Timestamp) {
-        while let Some((at, cause)) = self.schedule.first().filter(|(at, _)| *at <= now) {
+        while self.schedule.is_due(now)
+            && let Some((at, cause)) = self.schedule.first()
+        {
             match cause {
                 Cause::Attempt(door) => self.time_out(door, at),
                 Cause::Lease(id) => self.close(id, at),

@@ -94,6 +94,12 @@ impl Schedule {
         self.leases.set(lease, due);
     }
 
+    /// Tells whether a deadline is at or before `now`.
+    pub(super) fn is_due(&self, now: Timestamp) -> bool {
+        let is_past = |queue: &Queue<Due>| queue.first().is_some_and(|((at, _), _)| at <= now);
+        is_past(&self.attempts) || is_past(&self.leases)
+    }
+
     /// Returns the deadline that fires first.
     pub(super) fn first(&self) -> Option<(Timestamp, Cause)> {
         let attempt = self.attempts.first().map(|(due, door)| {
