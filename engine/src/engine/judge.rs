@@ -309,7 +309,7 @@ impl Engine {
         self.emit_packet(&knock, EventKind::Open, Some(progress));
         self.end(id);
         self.use_line(&knock);
-        let door = Arc::clone(&self.doors.get(knock.door).door);
+        let door = &self.doors.get(knock.door).door;
         let (at, source) = (self.clock.now(), knock.packet.source);
         if door.start_command(source).is_none() {
             return;
@@ -317,6 +317,7 @@ impl Engine {
         if door.stop_command(source).is_some() {
             self.lease(&knock);
         } else if self.cooldowns.admit(knock.door, knock.source.key, door.cooldown, at) {
+            let door = Arc::clone(door);
             let start = Action::Start { at, door, source, until: None };
             self.outputs.push_back(Output::Action(start));
         } else {
@@ -327,13 +328,12 @@ impl Engine {
     /// Opens a door that has a stop command, or keeps it open (S11).
     fn lease(&mut self, knock: &KnockPacket<'_>) {
         let state = self.doors.get(knock.door);
-        let (door, namesake) = (Arc::clone(&state.door), state.namesake);
         let (at, source) = (self.clock.now(), knock.packet.source);
-        let until = at.saturating_add(door.cmd_timeout);
-        if let Some(id) = self.leases.renewable(knock.door, &door, source) {
-            let ticket = self.clock.ticket();
-            self.leases.renew(id, until, ticket);
-            self.schedule.set_lease(id, Some((until, ticket)));
+        let until = at.saturating_add(state.door.cmd_timeout);
+        if let Some(id) = self.leases.renewable(knock.door, &state.door, source) {
+            let former = self.leases.renew(id, (until, self.clock.ticket()));
+            self.arm_lane(former);
+            self.arm_lane(self.leases.get(id).lane());
             let door = Arc::clone(&self.leases.get(id).door);
             self.emit(DoorEvent {
                 at,
@@ -348,9 +348,13 @@ impl Engine {
             self.refused += 1;
             self.emit_packet(knock, EventKind::Refused, None);
         } else {
-            let due = (until, self.clock.ticket());
-            let id = self.leases.grant(knock.door, (Arc::clone(&door), namesake), source, due);
-            self.schedule.set_lease(id, Some(due));
+            let door = Arc::clone(&state.door);
+            let its = (Arc::clone(&door), state.namesake);
+            let id = self.leases.grant(knock.door, its, source, (until, self.clock.ticket()));
+            let lane = self.leases.get(id).lane();
+            if self.leases.next_to_end(lane) == Some(id) {
+                self.arm_lane(lane);
+            }
             let start = Action::Start { at, door, source, until: Some(until) };
             self.outputs.push_back(Output::Action(start));
         }
