@@ -211,10 +211,21 @@ impl Places {
 
     /// Reads from memory what [`Self::first_of`] will look at. These reads don't wait for each
     /// other, as those of one look-up after the other would.
-    pub(super) fn anticipate(&self, sources: impl Iterator<Item = IpAddr>) {
-        for address in sources {
-            let likely = self.sources.likely(self.source(address).hash);
-            std::hint::black_box(likely);
+    pub(super) fn anticipate(&self, mut sources: impl Iterator<Item = IpAddr>) {
+        let mut hashes = [0; 16];
+        loop {
+            // Hashes first: the shorter a loop, the more of its reads are under way at a time.
+            let mut count = 0;
+            for (hash, address) in hashes.iter_mut().zip(&mut sources) {
+                *hash = self.source(address).hash;
+                count += 1;
+            }
+            for hash in &hashes[..count] {
+                std::hint::black_box(self.sources.likely(*hash));
+            }
+            if count < hashes.len() {
+                return;
+            }
         }
     }
 
