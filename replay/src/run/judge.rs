@@ -13,7 +13,7 @@ use super::link::LinkTypes;
 use super::progress::Progress;
 use super::{Judge, OutputError};
 use crate::report::{Doors, LocalOrigin, Origin, Report, Tally, Totals};
-use crate::trace::{Format, Frame, Traces};
+use crate::trace::{Format, Frame, Sieve, Traces};
 
 /// An engine at work, with what it tells and what is counted.
 pub(super) struct Session {
@@ -129,8 +129,8 @@ impl Judge for Session {
             progress.update(traces);
             let Self { engine, links, totals, skipped, batch, .. } = self;
             let tally = Tally::default();
-            let mut sieve = Sieve { engine, links, skipped, batch, batch_size, tally };
-            let found = traces.find(|frame| sieve.stops_at(frame));
+            let mut sieve = CandidateSieve { engine, links, skipped, batch, batch_size, tally };
+            let found = traces.find(&mut sieve);
             totals.add(&sieve.tally);
             let goes_on = found.map_err(anyhow::Error::from).and_then(|frame| match frame {
                 Some(frame) => self.links.of(&frame, &self.names).map(|_| true),
@@ -164,7 +164,7 @@ impl Judge for Session {
 }
 
 /// What a frame has to pass before it is looked at twice: the loop over a capture's background.
-struct Sieve<'a> {
+struct CandidateSieve<'a> {
     engine: &'a Engine,
     links: &'a mut LinkTypes,
     skipped: &'a mut [u64; Undecoded::ALL.len()],
@@ -173,11 +173,11 @@ struct Sieve<'a> {
     tally: Tally,
 }
 
-impl Sieve<'_> {
+impl Sieve for CandidateSieve<'_> {
     /// Counts a frame, and takes it into the batch if some door may care for it. Tells whether to
     /// stop there: the batch is full, its link type is not known, or it is time to show how far
     /// the work is.
-    #[inline]
+    #[inline(always)]
     fn stops_at(&mut self, frame: &Frame<'_>) -> bool {
         self.tally.count(frame.at, frame.captured.len());
         let Some(link) = self.links.known(frame).or_else(|| self.links.learn(frame)) else {
@@ -187,16 +187,18 @@ impl Sieve<'_> {
             self.engine.is_candidate(glance.protocol, glance.destination_port, glance.flags)
         });
         if may_matter {
-            self.take(link, frame);
+            self.take(link, *frame);
         } else {
             self.tally.irrelevant += 1;
         }
         self.batch.len() >= self.batch_size || self.tally.is_time_to_look_up()
     }
+}
 
+impl CandidateSieve<'_> {
     /// Takes a frame into the batch, or counts why not.
     #[inline(never)]
-    fn take(&mut self, link: LinkType, frame: &Frame<'_>) {
+    fn take(&mut self, link: LinkType, frame: Frame<'_>) {
         let segment = match wire::decode(link, frame.captured) {
             Ok(segment) => segment,
             Err(cause) => {
