@@ -37,6 +37,7 @@ test-full: ## Runs the tests against the real kernel with their full numbers (an
 lint: ## Checks the format, clippy, the documentation and the text of every file
 	ci/check-text
 	$(CARGO) fmt --all --check
+	$(CARGO) fmt --manifest-path fuzz/Cargo.toml --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --document-private-items --locked
 

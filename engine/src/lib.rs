@@ -32,6 +32,8 @@
 //!
 //! The rules are numbered S1 to S16 in the documentation of the items that implement them.
 
+#![forbid(unsafe_code)]
+
 pub mod config;
 mod engine;
 pub mod local;

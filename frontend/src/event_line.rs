@@ -15,10 +15,13 @@ pub struct EventLine<'a> {
     pub at: &'a str,
     /// The event's name.
     pub event: &'static str,
-    /// The trace of the frame that brought it about.
-    pub trace: Option<&'a str>,
-    /// That frame's number in its trace, counted from 1.
-    pub frame: Option<u64>,
+    /// The trace of the frame that brought it about: `Some(None)` is written as `null`, and `None`
+    /// leaves the field out, for a line that knows of no traces at all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trace: Option<Option<&'a str>>,
+    /// That frame's number in its trace, counted from 1; left out and `null` as `trace` is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub frame: Option<Option<u64>>,
     /// `clock_step`: the time that had been reached before.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub from: Option<&'a str>,
@@ -61,14 +64,14 @@ pub struct EventLine<'a> {
 }
 
 impl<'a> EventLine<'a> {
-    /// Makes a line that has nothing but its time and its name.
+    /// Makes a line that has nothing but its time and its name, and no frame that caused it.
     #[must_use]
     pub const fn new(at: &'a str, event: &'static str) -> Self {
         Self {
             at,
             event,
-            trace: None,
-            frame: None,
+            trace: Some(None),
+            frame: Some(None),
             from: None,
             door: None,
             source: None,
@@ -83,6 +86,18 @@ impl<'a> EventLine<'a> {
             reason: None,
             command: None,
         }
+    }
+
+    /// Makes a line of a live log, where there are no traces: it has only its time and its name.
+    #[must_use]
+    pub fn live(at: &'a str, event: &'static str) -> Self {
+        Self { trace: None, frame: None, ..Self::new(at, event) }
+    }
+
+    /// Leaves out what tells a knock: the protocol and the port.
+    pub const fn hide_knock(&mut self) {
+        self.protocol = None;
+        self.port = None;
     }
 
     /// Fills in what a door's event tells, but for the command of an `open`, which is not decided

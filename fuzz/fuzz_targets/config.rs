@@ -2,7 +2,7 @@
 
 #![no_main]
 
-#[path = "../bodies/config.rs"]
-mod body;
+#[path = "../checks/config.rs"]
+mod check;
 
-libfuzzer_sys::fuzz_target!(|text: &[u8]| body::check_config(text));
+libfuzzer_sys::fuzz_target!(|text: &[u8]| check::check(text));

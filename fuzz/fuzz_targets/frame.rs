@@ -2,9 +2,7 @@
 
 #![no_main]
 
-use libfuzzer_sys::fuzz_target;
-
 #[path = "../checks/frame.rs"]
 mod check;
 
-fuzz_target!(|input: &[u8]| check::check(input));
+libfuzzer_sys::fuzz_target!(|input: &[u8]| check::check(input));

@@ -3,6 +3,6 @@
 #![no_main]
 
 #[path = "../checks/trace.rs"]
-mod trace;
+mod check;
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| trace::check(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| check::check(bytes));

@@ -38,11 +38,11 @@ pub struct Setup {
 }
 
 impl Setup {
-    /// Makes a setup that listens on `eth0` and tells what it does.
+    /// Makes a setup that listens on `eth0`.
     #[must_use]
     pub fn new(program: &Path, folder: &Path) -> Self {
         let pid = folder.join("pid").display().to_string();
-        let arguments = ["-i", "eth0", "-v", "-p", &pid].map(str::to_owned).to_vec();
+        let arguments = ["-i", "eth0", "-p", &pid].map(str::to_owned).to_vec();
         Self {
             program: program.to_owned(),
             folder: folder.to_owned(),
@@ -115,7 +115,7 @@ impl Setup {
 
 impl Daemon {
     /// Waits until it says that it is ready, as ours does to systemd, or that it listens, as the
-    /// original prints.
+    /// original does in its log.
     ///
     /// # Errors
     ///
@@ -125,7 +125,7 @@ impl Daemon {
             if let Some(status) = self.child.try_wait()? {
                 bail!("knockd ended: {status}");
             }
-            Ok(self.notified()?.contains("READY=1") || self.printed()?.contains("listening on"))
+            Ok(self.notified()?.contains("READY=1") || self.log()?.contains("listening on eth0\n"))
         });
         outcome.with_context(|| self.story())
     }

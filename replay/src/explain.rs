@@ -38,6 +38,7 @@ use crate::PROGRAM;
 use crate::cli::ExplainArgs;
 use crate::report::{Doors, Origin};
 use crate::run::link::LinkTypes;
+use crate::run::progress::Progress;
 use crate::run::{self, OutputError};
 use crate::trace::{Frame, OnDamage, TraceReader, Traces};
 
@@ -67,7 +68,9 @@ pub fn explain(args: &ExplainArgs) -> anyhow::Result<()> {
     let mut explainer = Explainer::new(config, local, stories);
     explainer.take_addresses = args.input.local.is_empty();
     explainer.names = run::names(&traces);
-    let read = explainer.read(&mut traces);
+    let mut progress = Progress::new(run::is_live(&traces));
+    let read = explainer.read(&mut traces, &mut progress);
+    progress.finish();
     explainer.finish();
     run::warn_of_endings(&traces);
     if explainer.local == LocalAddresses::Unknown && explainer.frames > 0 {
@@ -159,15 +162,18 @@ impl Explainer {
         }
     }
 
-    fn read(&mut self, traces: &mut Traces<File>) -> anyhow::Result<()> {
-        loop {
+    fn read(&mut self, traces: &mut Traces<File>, progress: &mut Progress) -> anyhow::Result<()> {
+        for count in 1_u64.. {
+            if count.is_multiple_of(Progress::INTERVAL) {
+                progress.update(traces);
+            }
             let recorded = traces.local_addresses();
             if self.take_addresses && recorded.len() > self.recorded {
                 self.recorded = recorded.len();
                 self.local = LocalAddresses::Known(recorded.to_vec());
                 self.engine.handle_local_addresses(self.local.clone());
             }
-            let Some(frame) = traces.next()? else { return Ok(()) };
+            let Some(frame) = traces.next()? else { break };
             let link = self.links.of(&frame, &self.names)?;
             self.frames += 1;
             let origin = Origin { trace: frame.trace, frame: frame.number };
@@ -176,6 +182,7 @@ impl Explainer {
                 Err(cause) => self.undecoded(link, &frame, cause),
             }
         }
+        Ok(())
     }
 
     fn packet(&mut self, packet: &Packet, at: Timestamp, origin: Origin) {

@@ -3,20 +3,23 @@
 mod judge;
 pub(crate) mod link;
 mod original;
-mod progress;
+pub(crate) mod progress;
 
 use std::fs::File;
-use std::io::{self, BufWriter, IsTerminal as _, StdoutLock};
+use std::io::{self, BufWriter, IsTerminal as _};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
+use knock_engine::config::Config;
 use knock_engine::local::LocalAddresses;
+use knock_frontend::config_file::{ConfigFile, Strictness};
+use knock_frontend::format::Counted;
 use thiserror::Error;
 
 use self::judge::Session;
 use self::original::OriginalSession;
-use self::progress::Progress;
+use self::progress::{Progress, Screen};
 use crate::PROGRAM;
 use crate::cli::{ColorWhen, DecideAs, Format, RunArgs};
 use crate::report::style::Palette;
@@ -25,9 +28,6 @@ use crate::report::{
     TextOptions, Totals,
 };
 use crate::trace::{Ending, OnDamage, TraceError, Traces};
-use knock_engine::config::Config;
-use knock_frontend::config_file::{ConfigFile, Strictness};
-use knock_frontend::format::Counted;
 
 /// What S4 assumes where nobody knows better.
 pub(crate) const ASSUMED_LOCAL: &str =
@@ -64,22 +64,28 @@ fn run_engine(args: &RunArgs) -> anyhow::Result<()> {
     let doors = Doors::new(&config.doors);
     let (local, origin) = local_addresses(&args.input.local, &traces);
     let totals = Totals::new(args.decide_as.name(), origin, doors.names());
-    let report = make_report(args, &doors, &local, &traces);
+    let mut progress = Progress::new(is_live(&traces));
+    let report = make_report(args, &doors, local.clone(), (&traces, &progress));
     let mut session = Session::new(config, local, totals, report);
     session.live = is_live(&traces);
     session.names = names(&traces);
-    conclude(args, &mut traces, &mut session)
+    conclude(args, &mut traces, &mut session, &mut progress)
 }
 
 fn run_original(args: &RunArgs) -> anyhow::Result<()> {
+    if args.input.strict {
+        bail!("--strict: knockd 0.8 has no warnings; check the config without --as knockd-0.8");
+    }
     let config = original::load(&args.input.config)?;
     let mut traces = Traces::open(&args.input.traces, on_damage(args.input.resync))?;
     let (local, origin) = local_addresses(&args.input.local, &traces);
     let totals = Totals::new(args.decide_as.name(), origin, config.door_names());
-    let mut session = OriginalSession::new(config, local, totals, make_original_report(args));
+    let mut progress = Progress::new(is_live(&traces));
+    let report = make_original_report(args, &progress);
+    let mut session = OriginalSession::new(config, local, totals, report);
     session.live = is_live(&traces);
     session.names = names(&traces);
-    conclude(args, &mut traces, &mut session)
+    conclude(args, &mut traces, &mut session, &mut progress)
 }
 
 /// Whoever decides about the frames of a run, and tells what came of them.
@@ -97,9 +103,9 @@ fn conclude(
     args: &RunArgs,
     traces: &mut Traces<File>,
     judge: &mut dyn Judge,
+    progress: &mut Progress,
 ) -> anyhow::Result<()> {
-    let mut progress = Progress::new();
-    let read = judge.read(traces, &mut progress);
+    let read = judge.read(traces, progress);
     progress.finish();
     if let Err(error) = &read {
         if error.is::<OutputError>() {
@@ -125,7 +131,9 @@ fn conclude(
 pub(crate) fn load_config(path: &Path, strictness: Strictness) -> anyhow::Result<Config> {
     let file = ConfigFile::read(path)?;
     file.show_problems(PROGRAM);
-    file.into_config(strictness).context("nothing was replayed")
+    file.show_notes(PROGRAM);
+    let name = path.display();
+    file.into_config(strictness).with_context(|| format!("{name}: nothing was replayed"))
 }
 
 /// Returns what to do about warnings of the config.
@@ -158,34 +166,35 @@ pub(crate) fn local_addresses(
 }
 
 /// Tells whether packets come as they happen: from a pipe, not from a file.
-fn is_live(traces: &Traces<File>) -> bool {
+pub(crate) fn is_live(traces: &Traces<File>) -> bool {
     traces.readers().iter().any(|reader| reader.progress().1.is_none())
 }
 
 fn make_report(
     args: &RunArgs,
     doors: &Doors,
-    local: &LocalAddresses,
-    traces: &Traces<File>,
+    local: LocalAddresses,
+    (traces, progress): (&Traces<File>, &Progress),
 ) -> Box<dyn Report> {
+    let (out, palette) = (standard_output(progress), palette(args.input.color));
     match args.format {
-        Format::Jsonl => Box::new(Jsonl::new(standard_output(), given_names(args))),
-        Format::Summary => Box::new(Summary::new(standard_output(), palette(args.input.color))),
+        Format::Jsonl => Box::new(Jsonl::new(out, given_names(args))),
+        Format::Summary => Box::new(Summary::new(out, palette)),
         Format::Text => {
             let options = TextOptions {
-                palette: palette(args.input.color),
+                palette,
                 width: width(),
                 pace: if is_live(traces) { Pace::Live } else { Pace::Recorded },
-                local: local.clone(),
+                local,
                 explain: explain_command(args),
             };
-            Box::new(Text::new(standard_output(), &given_names(args), doors.clone(), options))
+            Box::new(Text::new(out, &given_names(args), doors.clone(), options))
         }
     }
 }
 
-fn make_original_report(args: &RunArgs) -> Box<dyn OriginalReport> {
-    let (out, palette) = (standard_output(), palette(args.input.color));
+fn make_original_report(args: &RunArgs, progress: &Progress) -> Box<dyn OriginalReport> {
+    let (out, palette) = (standard_output(progress), palette(args.input.color));
     match args.format {
         Format::Jsonl => Box::new(Jsonl::new(out, given_names(args))),
         Format::Summary => Box::new(Summary::new(out, palette)),
@@ -193,8 +202,8 @@ fn make_original_report(args: &RunArgs) -> Box<dyn OriginalReport> {
     }
 }
 
-fn standard_output() -> BufWriter<StdoutLock<'static>> {
-    BufWriter::with_capacity(1 << 16, io::stdout().lock())
+fn standard_output(progress: &Progress) -> BufWriter<Screen> {
+    BufWriter::with_capacity(1 << 16, progress.standard_output())
 }
 
 /// Returns the traces' names as the command line has them.

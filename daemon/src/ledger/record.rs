@@ -68,6 +68,27 @@ pub enum Record {
     },
 }
 
+impl Record {
+    /// Returns the hold that it is about.
+    #[must_use]
+    pub const fn hold(&self) -> HoldId {
+        match self {
+            Self::Intent { hold, .. }
+            | Self::Started { hold, .. }
+            | Self::Renewed { hold, .. }
+            | Self::StopBegun { hold }
+            | Self::Ended { hold }
+            | Self::GivenUp { hold } => *hold,
+        }
+    }
+
+    /// Tells whether nothing comes after it for its hold.
+    #[must_use]
+    pub const fn is_last(&self) -> bool {
+        matches!(self, Self::Ended { .. } | Self::GivenUp { .. })
+    }
+}
+
 /// A hold as a ledger that is read at start-up knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {

@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use knock_engine::output::Event;
+use knock_engine::output::{Event, EventKind};
 use knock_engine::time::Timestamp;
 
 /// One thing to say.
@@ -37,6 +37,110 @@ pub enum What {
         /// The sentence; it may hold foreign text, so it is escaped on its way out.
         text: String,
     },
+    /// Lines that strangers caused at a door, more than are logged. The log itself says this.
+    NotLogged {
+        /// The door's name; `None` for doors beyond those that are counted one by one.
+        door: Option<String>,
+        /// How many lines there were beyond the limit.
+        lines: u64,
+    },
+    /// Lines that could not be written. The log itself says this, once it can write again.
+    Lost {
+        /// How many lines were lost.
+        lines: u64,
+        /// Why, as the operating system has it.
+        reason: String,
+    },
+}
+
+impl What {
+    /// Returns the name that the formats use; the names of the engine's events are its own.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Event(event) => event.name(),
+            Self::Command { event, .. } => event.name(),
+            Self::Notice { .. } => "notice",
+            Self::NotLogged { .. } => "not_logged",
+            Self::Lost { .. } => "lost",
+        }
+    }
+
+    /// Returns how bad it is.
+    #[must_use]
+    pub const fn severity(&self) -> Severity {
+        match self {
+            Self::Event(event) => event_severity(event),
+            Self::Command { kind, event, .. } => event.severity(*kind),
+            Self::Notice { severity, .. } => *severity,
+            Self::NotLogged { .. } | Self::Lost { .. } => Severity::Warning,
+        }
+    }
+
+    /// Tells whether it is only said to those who ask for more (`-v`): what changes nothing.
+    #[must_use]
+    pub const fn is_detail(&self) -> bool {
+        match self {
+            Self::Event(Event::Door(event)) => matches!(
+                event.kind,
+                EventKind::Duplicate
+                    | EventKind::Repeat
+                    | EventKind::Restart
+                    | EventKind::Stray
+                    | EventKind::Evicted
+            ),
+            Self::Command { kind: CommandKind::Check, event, .. } => {
+                matches!(event, CommandEvent::Running { .. } | CommandEvent::WouldRun { .. })
+            }
+            Self::Event(Event::ClockStep { .. } | Event::Disabled { .. })
+            | Self::Command { .. }
+            | Self::Notice { .. }
+            | Self::NotLogged { .. }
+            | Self::Lost { .. } => false,
+        }
+    }
+
+    /// Returns the name of the door at which strangers can cause as many of these as they like;
+    /// `None` for what takes a whole knock, or the daemon itself.
+    #[must_use]
+    pub fn stranger_at(&self) -> Option<&str> {
+        let Self::Event(Event::Door(event)) = self else { return None };
+        match event.kind {
+            EventKind::Open | EventKind::Renew | EventKind::Close => None,
+            EventKind::Stage
+            | EventKind::Duplicate
+            | EventKind::Repeat
+            | EventKind::Restart
+            | EventKind::Stray
+            | EventKind::Reset(_)
+            | EventKind::Timeout
+            | EventKind::Suppressed
+            | EventKind::Refused
+            | EventKind::Lockout
+            | EventKind::Evicted => Some(&event.door.name),
+        }
+    }
+}
+
+const fn event_severity(event: &Event) -> Severity {
+    match event {
+        Event::ClockStep { .. } | Event::Disabled { .. } => Severity::Warning,
+        Event::Door(event) => match event.kind {
+            EventKind::Refused | EventKind::Lockout => Severity::Warning,
+            EventKind::Stage
+            | EventKind::Duplicate
+            | EventKind::Repeat
+            | EventKind::Restart
+            | EventKind::Stray
+            | EventKind::Reset(_)
+            | EventKind::Timeout
+            | EventKind::Open
+            | EventKind::Renew
+            | EventKind::Close
+            | EventKind::Suppressed
+            | EventKind::Evicted => Severity::Info,
+        },
+    }
 }
 
 /// A door and a source, by the door's name.
@@ -108,6 +212,9 @@ impl fmt::Display for Exit {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CommandEvent {
     /// The time of the open door is over: the stop command's turn. knockd: `command timeout`.
+    ///
+    /// For a lease that the engine does not know of, because the daemon was started after it
+    /// began; the engine's own `close` is the same line, so never send both.
     Expired,
     /// It begins to run. knockd: `running command: ...`.
     Running {
@@ -165,6 +272,49 @@ pub enum CommandEvent {
     },
 }
 
+impl CommandEvent {
+    /// Returns the name that the formats use.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Expired => "close",
+            Self::Running { .. } => "running",
+            Self::WouldRun { .. } => "would_run",
+            Self::Failed { .. } => "failed",
+            Self::Printed { .. } => "printed",
+            Self::PrintedMore { .. } => "printed_more",
+            Self::StillRunning { .. } => "still_running",
+            Self::Retry { .. } => "retry",
+            Self::GivenUp { .. } => "given_up",
+            Self::NotStarted { .. } => "not_started",
+            Self::EffectMissing => "effect_missing",
+            Self::Recovered { .. } => "recovered",
+        }
+    }
+
+    /// Returns how bad it is: an error where somebody stays out who knocked right, or a door may
+    /// stay open.
+    #[must_use]
+    pub const fn severity(&self, kind: CommandKind) -> Severity {
+        match self {
+            Self::Failed { .. } => match kind {
+                CommandKind::Start => Severity::Error,
+                CommandKind::Stop | CommandKind::Check => Severity::Warning,
+            },
+            Self::GivenUp { .. } | Self::NotStarted { .. } => Severity::Error,
+            Self::StillRunning { .. } | Self::Retry { .. } | Self::EffectMissing => {
+                Severity::Warning
+            }
+            Self::Expired
+            | Self::Running { .. }
+            | Self::WouldRun { .. }
+            | Self::Printed { .. }
+            | Self::PrintedMore { .. }
+            | Self::Recovered { .. } => Severity::Info,
+        }
+    }
+}
+
 /// How bad something is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Severity {
@@ -174,4 +324,16 @@ pub enum Severity {
     Warning,
     /// Somebody has to do something.
     Error,
+}
+
+impl Severity {
+    /// Returns the name that the formats use.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Info => "info",
+            Self::Warning => "warning",
+            Self::Error => "error",
+        }
+    }
 }

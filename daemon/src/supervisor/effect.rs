@@ -34,6 +34,9 @@ pub enum Effect {
         /// The child.
         child: ChildId,
     },
+    /// Read all one-time files again and give the engine their unused lines: one could not be
+    /// marked, so what the engine takes for used is not (S12).
+    ReadSequencesAgain,
 }
 
 /// Something to write, durably.

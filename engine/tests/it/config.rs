@@ -14,8 +14,8 @@ use knock_engine::config::{Config, Severity, parse};
 use proptest::prelude::*;
 
 /// The checks of the fuzz target.
-#[path = "../../../fuzz/bodies/config.rs"]
-mod body;
+#[path = "../../../fuzz/checks/config.rs"]
+mod check;
 
 /// Parses a config that has no problems.
 fn config(text: &str) -> Config {
@@ -34,7 +34,7 @@ fn every_file_of_the_fuzz_corpus_passes_the_checks() {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus/config");
     let mut files = 0;
     for entry in fs::read_dir(corpus).unwrap() {
-        body::check_config(&fs::read(entry.unwrap().path()).unwrap());
+        check::check(&fs::read(entry.unwrap().path()).unwrap());
         files += 1;
     }
     assert!(files >= 12, "only {files} files in the corpus");
@@ -43,14 +43,14 @@ fn every_file_of_the_fuzz_corpus_passes_the_checks() {
 proptest! {
     #[test]
     fn any_bytes_pass_the_checks(text in prop::collection::vec(any::<u8>(), 0..400)) {
-        body::check_config(&text);
+        check::check(&text);
     }
 
     #[test]
     fn anything_like_a_config_passes_the_checks(
         words in prop::collection::vec(prop::sample::select(WORDS), 0..60),
     ) {
-        body::check_config(&words.concat());
+        check::check(&words.concat());
     }
 
     #[test]
@@ -88,7 +88,15 @@ const WORDS: &[&[u8]] = &[
     b"\xc3\xbc",
     b"usesyslog\n",
     b"logfile=",
+    b"interface=",
+    b"buffersize=",
+    b"statedir=",
+    b"onstop=",
+    b"logformat=",
+    b"loglimit=",
     b"max_leases=",
+    b"max_commands=",
+    b"command_timeout=",
     b"sequence=",
     b"\nsequence=7000\n",
     b"one_time_sequences=",
@@ -122,6 +130,11 @@ const WORDS: &[&[u8]] = &[
     b"syn",
     b"yes",
     b"off",
+    b"any",
+    b"eth0",
+    b"8M",
+    b"json",
+    b"keep",
     b"10.0.0.1",
     b"::1",
     b"/24",

@@ -1,6 +1,7 @@
 //! The engine's tests through its public face, in one binary: it links once.
 
 mod config;
+mod corpus;
 mod director;
 mod flags;
 mod model;

@@ -203,6 +203,43 @@ fn check_step(
     Err(report)
 }
 
+/// Runs the subject and the reference model, and tells after which input a table holds more than
+/// its maximum; after a reload with lower limits, more than it held (S14).
+pub(crate) fn check_limits(
+    config: &Config,
+    local: &LocalAddresses,
+    inputs: &[Input],
+) -> Result<(), String> {
+    let mut subject = <Subject as Machine>::new(config.clone(), local.clone(), HashKey([7, 11]));
+    let mut reference = Reference::new(config.clone(), local.clone());
+    let (mut places, mut leases, mut starts, mut records) = (0, 0, 0, 0);
+    for (index, input) in inputs.iter().enumerate() {
+        subject.handle(input);
+        reference.handle(input);
+        let options = reference.config().options;
+        let [max_places, max_leases] = [options.max_attempts, options.max_leases]
+            .map(|limit| usize::try_from(limit).unwrap_or(usize::MAX));
+        places = max_places.max(places.min(subject.places()));
+        leases = max_leases.max(leases.min(subject.leases()));
+        starts = max_leases.max(starts.min(reference.cooldowns()));
+        records = max_places.max(records.min(reference.failure_records()));
+        let tables = [
+            ("attempts", subject.attempts(), subject.places()),
+            ("places", subject.places(), places),
+            ("leases", subject.leases(), leases),
+            ("places of the reference", reference.places(), places),
+            ("leases of the reference", reference.leases(), leases),
+            ("cooldowns of the reference", reference.cooldowns(), starts),
+            ("failures of the reference", reference.failure_records(), records),
+        ];
+        if let Some((name, count, limit)) = tables.iter().find(|(_, count, limit)| count > limit) {
+            let input = describe_input(input, Timestamp::ZERO);
+            return Err(format!("input {index}: {input}: {count} {name}, more than {limit}"));
+        }
+    }
+    Ok(())
+}
+
 /// What fills a machine's tables, and what found no room.
 fn counts(machine: &impl Machine) -> (usize, usize, u64) {
     (machine.attempts(), machine.leases(), machine.unremembered())

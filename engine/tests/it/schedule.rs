@@ -196,19 +196,24 @@ pub(crate) enum Change {
 
 /// Makes scenarios within a scope.
 pub(crate) fn scenario(scope: Scope) -> impl Strategy<Value = Scenario> {
-    let start = if scope.has_extreme_stamps {
+    let steps = (gap(scope), act(scope)).prop_map(|(gap, act)| Step { gap, act });
+    (options(scope), vec(door(scope), 1..=4), local_addresses(), start(scope), vec(steps, 1..70))
+        .prop_map(|(options, doors, local, start, steps)| Scenario {
+            config: Config { options, doors: doors.into_iter().map(Arc::new).collect() },
+            local,
+            start,
+            steps,
+        })
+}
+
+/// Makes the stamps that a schedule begins at.
+pub(crate) fn start(scope: Scope) -> impl Strategy<Value = Timestamp> {
+    let nanos = if scope.has_extreme_stamps {
         prop_oneof![18 => Just(MIDDLE), 1 => Just(0), 1 => Just(u64::MAX - 9_000_000_000)].boxed()
     } else {
         Just(MIDDLE).boxed()
     };
-    (config(scope), local_addresses(), start, vec(step(scope), 1..70)).prop_map(
-        |(config, local, start, steps)| Scenario {
-            config,
-            local,
-            start: Timestamp::from_nanos(start),
-            steps,
-        },
-    )
+    nanos.prop_map(Timestamp::from_nanos)
 }
 
 /// A stamp of 2023, in nanoseconds.
@@ -235,7 +240,8 @@ pub(crate) fn local_choices() -> [LocalAddresses; 3] {
     [known(&DESTINATIONS[..2]), LocalAddresses::Unknown, known(&["198.51.100.1"])]
 }
 
-fn local_addresses() -> impl Strategy<Value = LocalAddresses> {
+/// Makes the local addresses that a schedule begins with: mostly known.
+pub(crate) fn local_addresses() -> impl Strategy<Value = LocalAddresses> {
     let [known, unknown, _] = local_choices();
     prop_oneof![3 => Just(known), 1 => Just(unknown)]
 }
@@ -245,21 +251,22 @@ pub(crate) fn address(text: &str) -> IpAddr {
     text.parse().unwrap()
 }
 
-/// Makes configs within a scope.
-fn config(scope: Scope) -> impl Strategy<Value = Config> {
+/// Makes the options of a config.
+pub(crate) fn options(scope: Scope) -> impl Strategy<Value = Options> {
     let limits = if scope.has_tiny_tables {
         prop_oneof![1 => Just((1000, 1000)), 2 => (1_u32..=5, 1_u32..=4)].boxed()
     } else {
         Just((100_000, 100_000)).boxed()
     };
-    (limits, vec(door(scope), 1..=4)).prop_map(|((max_attempts, max_leases), doors)| Config {
-        options: Options { max_attempts, max_leases, ..Options::default() },
-        doors: doors.into_iter().map(Arc::new).collect(),
+    limits.prop_map(|(max_attempts, max_leases)| Options {
+        max_attempts,
+        max_leases,
+        ..Options::default()
     })
 }
 
 /// Makes doors within a scope. Their few ports overlap, and their names may be equal.
-fn door(scope: Scope) -> impl Strategy<Value = Door> {
+pub(crate) fn door(scope: Scope) -> impl Strategy<Value = Door> {
     let sight = (flags(), targets(), allow(), deny());
     let strays = (max_strays(), any::<Option<bool>>(), ignore_ports());
     let spans = (
@@ -401,11 +408,8 @@ fn commands() -> impl Strategy<Value = Commands> {
     })
 }
 
-fn step(scope: Scope) -> impl Strategy<Value = Step> {
-    (gap(scope), act(scope)).prop_map(|(gap, act)| Step { gap, act })
-}
-
-fn gap(scope: Scope) -> BoxedStrategy<Gap> {
+/// Makes gaps: mostly short ones, and those that fall on something.
+pub(crate) fn gap(scope: Scope) -> BoxedStrategy<Gap> {
     let spans = select(vec![Span::Memory, Span::Cooldown, Span::FailureWindow, Span::Lockout]);
     let span_end = (spans, any::<u8>(), any::<bool>())
         .prop_map(|(span, door, is_early)| Gap::AtSpanEnd { span, door, is_early });
@@ -433,7 +437,8 @@ fn gap(scope: Scope) -> BoxedStrategy<Gap> {
     prop_oneof![120 => usual, 2 => steps_back, 1 => extremes].boxed()
 }
 
-fn act(scope: Scope) -> impl Strategy<Value = Act> {
+/// Makes acts: mostly knocks.
+pub(crate) fn act(scope: Scope) -> impl Strategy<Value = Act> {
     // The first source and door do more than others, so that their tables get deep.
     let source = prop_oneof![1 => Just(0_u8), 1 => 0_u8..6];
     let door = prop_oneof![1 => Just(0_u8), 1 => 0_u8..4];

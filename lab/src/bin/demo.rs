@@ -79,8 +79,6 @@ impl Demo {
         setup.config = absolute(config)?;
         setup.log = lab.server.path("/var/log/knockd.log");
         setup.arguments = ["-i", "eth0"].map(str::to_owned).to_vec();
-        // The original tells that it is ready only to whom wants to hear all.
-        setup.arguments.push("-v".to_owned());
         said("server", &format!("knockd -i eth0 -c {}", config.display()))?;
         let start = Instant::now();
         let daemon = setup.start(&lab.server)?;

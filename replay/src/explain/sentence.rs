@@ -20,6 +20,9 @@ pub(super) enum Mood {
     Nothing,
 }
 
+/// Why a door without a sequence opens for nobody.
+const USED_UP: &str = "every one-time sequence is used up: add lines to the file";
+
 /// A source at a door, and what is known of the two.
 #[derive(Clone, Copy)]
 pub(super) struct Case<'a> {
@@ -33,7 +36,11 @@ pub(super) struct Case<'a> {
 /// Says what happened between a source and a door.
 pub(super) fn sentence(case: &Case<'_>) -> (Mood, String) {
     let Some(story) = case.story else {
-        return (Mood::Nothing, format!("no packet from {} had to do with it", case.source));
+        let text = match case.sequence {
+            Some(_) => format!("no packet from {} had to do with it", case.source),
+            None => USED_UP.to_owned(),
+        };
+        return (Mood::Nothing, text);
     };
     if let Some(opening) = &story.opening {
         return (Mood::Opened, opened(case, story, opening));
@@ -181,7 +188,7 @@ fn failed(case: &Case<'_>, failure: &Failure) -> String {
 /// Says why no attempt ever began, by the reason nearest to success.
 fn disregarded(case: &Case<'_>, story: &DoorStory) -> Option<String> {
     if story.disregarded(Disregard::Disabled).is_some() {
-        return Some("every one-time sequence is used up: add lines to the file".to_owned());
+        return Some(USED_UP.to_owned());
     }
     let knocks = case.sequence.map(Sequence::knocks).unwrap_or_default();
     for why in [Disregard::WrongProtocol, Disregard::WrongFlags] {

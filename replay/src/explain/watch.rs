@@ -9,6 +9,8 @@ use knock_engine::config::{Config, Door, Sequences};
 use knock_engine::local::LocalAddresses;
 use knock_engine::wire::{self, LinkType};
 
+use crate::run;
+use crate::run::progress::Progress;
 use crate::trace::Traces;
 
 /// The ports of all knocks of all doors, whatever their protocol: a knock by the wrong protocol
@@ -78,7 +80,12 @@ impl Watched {
         local: &LocalAddresses,
     ) -> Self {
         let mut touches: HashMap<IpAddr, Touches> = HashMap::new();
-        while let Ok(Some(frame)) = traces.next() {
+        let mut progress = Progress::new(run::is_live(traces));
+        for count in 1_u64.. {
+            if count.is_multiple_of(Progress::INTERVAL) {
+                progress.update(traces);
+            }
+            let Ok(Some(frame)) = traces.next() else { break };
             let Ok(link) = LinkType::from_linktype(frame.link_type) else { break };
             let Ok(segment) = wire::decode(link, frame.captured) else { continue };
             let port = segment.destination_port();
@@ -97,6 +104,7 @@ impl Watched {
                 of_source.ports.insert(port);
             }
         }
+        progress.finish();
         let mut ranked: Vec<_> = touches.into_iter().collect();
         ranked.sort_by_key(|(_, touch)| (std::cmp::Reverse(touch.ports.len()), touch.order));
         let unwatched = ranked.len().saturating_sub(Self::LIMIT);

@@ -99,8 +99,8 @@ impl<W: Write> Jsonl<W> {
             line.fill(event);
         }
         if let Some(origin) = origin.filter(|_| caused_by_frame) {
-            line.trace = self.traces.get(origin.trace).map(String::as_str);
-            line.frame = Some(origin.frame);
+            line.trace = Some(self.traces.get(origin.trace).map(String::as_str));
+            line.frame = Some(Some(origin.frame));
         }
         self.line.clear();
         append_json_line(&mut self.line, &line)?;
@@ -158,8 +158,8 @@ impl<W: Write> OriginalReport for Jsonl<W> {
         self.clock.append_rfc3339(at, &mut self.at);
         let mut line = EventLine::new(&self.at, name);
         if let Some(origin) = cause.origin {
-            line.trace = self.traces.get(origin.trace).map(String::as_str);
-            line.frame = Some(origin.frame);
+            line.trace = Some(self.traces.get(origin.trace).map(String::as_str));
+            line.frame = Some(Some(origin.frame));
         }
         match decision {
             Decision::Stage(step) => fill_step(&mut line, step, cause.packet.as_ref()),

@@ -8,9 +8,11 @@ use anyhow::{Context as _, anyhow};
 use knock_engine::local::LocalAddresses;
 use knock_engine::time::Timestamp;
 use knock_engine::wire::{self, LinkType};
+use knock_frontend::config_file::note_doors;
 
 use super::progress::Progress;
 use super::{Judge, OutputError};
+use crate::PROGRAM;
 use crate::knockd08::{Commands, Decision, Families, Knockd08, Knockd08Config, LinkLayer};
 use crate::report::{Cause, Close, LocalOrigin, Origin, OriginalReport, Totals};
 use crate::trace::{Frame, Traces};
@@ -24,7 +26,9 @@ pub(super) fn load(path: &Path) -> anyhow::Result<Knockd08Config> {
     let name = path.display();
     let text = fs::read(path).with_context(|| format!("{name}: cannot read the config"))?;
     let refused = |refusal| anyhow!("{name}: knockd 0.8 refuses this config: {refusal}");
-    Knockd08Config::parse(&text, &mut |file| fs::read(file).ok()).map_err(refused)
+    let config = Knockd08Config::parse(&text, &mut |file| fs::read(file).ok()).map_err(refused)?;
+    note_doors(PROGRAM, path, config.door_count());
+    Ok(config)
 }
 
 /// The model of knockd at work, with what it tells and what is counted.

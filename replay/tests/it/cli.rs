@@ -204,6 +204,25 @@ fn strict_takes_warnings_as_errors() {
     folder.write("a.pcap", &pcap(1, &[7000]));
     folder.run("run -c odd.conf a.pcap").exits(0).says("odd.conf:2:").says("opened");
     folder.run("run --strict -c odd.conf a.pcap").exits(2).says("--strict");
+    folder.run("explain --strict -c odd.conf a.pcap").exits(2).says("--strict");
+    folder.write("once.conf", b"[once]\none_time_sequences = once.txt\n");
+    folder.write("once.txt", b"7000,8000\n7000,telnet\n");
+    folder.run("run -c once.conf a.pcap").exits(0).says("once.txt:2:");
+    folder.run("run --strict -c once.conf a.pcap").exits(2).says("once.conf").says("--strict");
+    // The original knows no warnings: what it refuses it refuses in any case.
+    let ran = folder.run("run --strict --as knockd-0.8 -c knockd.conf a.pcap");
+    ran.exits(2).says("knockd 0.8 has no warnings");
+}
+
+#[test]
+fn a_config_without_a_door_is_no_error_but_is_told() {
+    let folder = Folder::new("no_door");
+    folder.write("none.conf", b"[options]\nlogfile = /var/log/knockd.log\n");
+    folder.write("a.pcap", &pcap(1, &[7000]));
+    for command in ["run", "explain", "run --as knockd-0.8"] {
+        let ran = folder.run(&format!("{command} -c none.conf a.pcap"));
+        ran.exits(0).says("note: none.conf has no door: nothing can open");
+    }
 }
 
 #[test]
@@ -379,6 +398,20 @@ fn what_the_original_refuses_is_refused_in_its_name() {
     ran.exits(2).says("flags.conf: knockd 0.8 refuses this config: line 3");
     let ran = folder.run("run -c knockd.conf --as knockd-0.8 sll2.pcap");
     ran.exits(2).says("sll2.pcap: frame 1: knockd 0.8 refuses link type 276");
+}
+
+#[test]
+fn a_one_time_file_that_is_used_up_is_told() {
+    let folder = Folder::new("used_up");
+    folder.write("once.conf", b"[once]\none_time_sequences = once.txt\n");
+    folder.write("once.txt", b"# 7000,8000\n");
+    folder.write("a.pcap", &pcap(1, &[7000, 8000]));
+    for command in ["run", "explain"] {
+        let ran = folder.run(&format!("{command} -c once.conf a.pcap"));
+        ran.exits(0).says("note: door once: no sequence is left in once.txt: nothing opens it");
+    }
+    let ran = folder.run("explain -c once.conf --source 198.51.100.7 a.pcap");
+    ran.exits(0).says("  once  every one-time sequence is used up: add lines to the file");
 }
 
 #[test]

@@ -5,5 +5,6 @@ mod explain;
 mod golden;
 mod oracle;
 mod readme;
+mod refusals;
 mod report;
 mod trace;

@@ -8,6 +8,7 @@ mod check;
 mod damage;
 mod live;
 mod merge;
+mod messages;
 mod open;
 mod oracle;
 mod variants;
