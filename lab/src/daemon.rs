@@ -19,6 +19,8 @@ pub struct Daemon {
     child: Child,
     output: PathBuf,
     log: PathBuf,
+    /// How long the log was at its start: what is in it may be another daemon's.
+    log_start: usize,
     ready: UnixDatagram,
 }
 
@@ -62,13 +64,15 @@ impl Setup {
         self.write_config_text(&text)
     }
 
-    /// Writes its config, whole.
+    /// Writes its config, whole: whoever reads it meanwhile gets the old one.
     ///
     /// # Errors
     ///
     /// Where the file can't be written.
     pub fn write_config_text(&self, text: &str) -> Result<()> {
-        std::fs::write(&self.config, text)
+        let new = self.config.with_extension("new");
+        std::fs::write(&new, text)
+            .and_then(|()| std::fs::rename(&new, &self.config))
             .with_context(|| format!("cannot write {}", self.config.display()))
     }
 
@@ -99,6 +103,7 @@ impl Setup {
     pub fn spawn(&self, namespace: &Namespace) -> Result<Daemon> {
         let (output, socket) = (self.folder.join("output"), self.folder.join("notify"));
         let _ = std::fs::remove_file(&socket);
+        let log_start = read(&self.log)?.len();
         let ready = UnixDatagram::bind(&socket).context("cannot make a socket to be notified")?;
         ready.set_nonblocking(true)?;
         let file = File::create(&output).context("cannot write what the daemon prints")?;
@@ -109,7 +114,7 @@ impl Setup {
             .stderr(file)
             .spawn()
             .with_context(|| format!("cannot run {}", self.program.display()))?;
-        Ok(Daemon { child, output, log: self.log.clone(), ready })
+        Ok(Daemon { child, output, log: self.log.clone(), log_start, ready })
     }
 }
 
@@ -125,7 +130,9 @@ impl Daemon {
             if let Some(status) = self.child.try_wait()? {
                 bail!("knockd ended: {status}");
             }
-            Ok(self.notified()?.contains("READY=1") || self.log()?.contains("listening on eth0\n"))
+            let log = self.log()?;
+            let since = log.get(self.log_start..).unwrap_or(&log);
+            Ok(self.notified()?.contains("READY=1") || since.contains("listening on eth0\n"))
         });
         outcome.with_context(|| self.story())
     }

@@ -97,3 +97,30 @@ impl Tally {
         wait::until(&format!("{source} to open {count} times"), || Ok(self.count(source)? >= count))
     }
 }
+
+/// Numbers that are the same in each run (SplitMix64).
+pub(crate) struct Random(u64);
+
+impl Random {
+    /// Makes the generator of this seed.
+    pub(crate) const fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    /// Returns a number below this one.
+    pub(crate) const fn below(&mut self, limit: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut bits = self.0;
+        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (bits ^ (bits >> 31)) % limit
+    }
+
+    /// Puts a list into a random order.
+    pub(crate) fn shuffle<T>(&mut self, list: &mut [T]) {
+        for last in (1..list.len()).rev() {
+            let other = self.below(u64::try_from(last).expect("a list is not that long") + 1);
+            list.swap(last, usize::try_from(other).expect("it is at most `last`"));
+        }
+    }
+}

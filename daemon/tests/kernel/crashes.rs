@@ -12,7 +12,7 @@ use knock_lab::wire::{Port, Wire};
 use knock_lab::{privilege, wait};
 use rustix::process::Signal;
 
-use crate::bench::{Tally, sample_or_full, setup, shared};
+use crate::bench::{Random, Tally, sample_or_full, setup, shared};
 
 /// `cmd_timeout` of the doors here.
 const OPEN: Duration = Duration::from_secs(3);
@@ -46,7 +46,8 @@ fn live_through(kills: usize, seed: u64) -> Result<()> {
     let mut daemon = setup.start(&lab.server)?;
     let mut wire = Wire::new(&lab.client)?;
     let is_over = AtomicBool::new(false);
-    let mut random = Random(seed);
+    // Moments to kill at: the same in each run.
+    let mut random = Random::new(seed);
     std::thread::scope(|scope| -> Result<()> {
         let watcher = scope.spawn(|| watch(&lab, &is_over));
         let outcome = (0..kills).try_for_each(|round| {
@@ -356,18 +357,4 @@ fn rules(lab: &Lab) -> Result<BTreeMap<IpAddr, usize>> {
         *found.entry(source.parse()?).or_default() += 1;
     }
     Ok(found)
-}
-
-/// Moments to kill at; the same in each run.
-struct Random(u64);
-
-impl Random {
-    /// Returns a number below this one (SplitMix64).
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut bits = self.0;
-        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (bits ^ (bits >> 31)) % limit
-    }
 }

@@ -11,7 +11,7 @@ use knock_lab::wire::{Port, Wire};
 use crate::bench::{Tally, folder, program, sample_or_full, shared};
 
 /// The doors, with their sequences as they are written and as they are sent.
-const DOORS: [(&str, &str, [Port; 3]); 3] = [
+pub(crate) const DOORS: [(&str, &str, [Port; 3]); 3] = [
     ("tcp", "7000,8000,9000", [Port::Tcp(7000), Port::Tcp(8000), Port::Tcp(9000)]),
     ("mixed", "7001,8001:udp,9001", [Port::Tcp(7001), Port::Udp(8001), Port::Tcp(9001)]),
     ("udp", "7002:udp,8002:udp,9002:udp", [Port::Udp(7002), Port::Udp(8002), Port::Udp(9002)]),
