@@ -16,6 +16,7 @@ pub mod log;
 pub mod one_time;
 pub mod process;
 pub mod settings;
+pub mod shell;
 pub mod supervisor;
 
 /// The name that messages begin with.

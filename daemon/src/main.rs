@@ -1,3 +1,74 @@
 //! `knockd`: opens doors for whoever knocks right, and always closes them.
 
-fn main() {}
+use std::io;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use knock_frontend::config_file::{ConfigFile, Strictness};
+use knockd::cli::{self, Cli, Instead};
+use knockd::process::daemonize::{Detached, Startup, detach};
+use knockd::settings::{Settings, Task};
+use knockd::{PROGRAM, shell};
+
+/// What went wrong. Debian's unit takes a status of 2 for success.
+const FAILURE: u8 = 1;
+
+fn main() -> ExitCode {
+    let cli = match cli::parse(std::env::args_os()) {
+        Ok(cli) => cli,
+        Err(Instead::Print(text)) => return print(&mut io::stdout(), &text, 0),
+        Err(Instead::Refuse(text)) => return print(&mut io::stderr(), &text, FAILURE),
+    };
+    match run(cli) {
+        Ok(status) => ExitCode::from(status),
+        Err(error) => {
+            PROGRAM.error(&error);
+            ExitCode::from(FAILURE)
+        }
+    }
+}
+
+/// Does what the command line asks for, and returns the exit status.
+fn run(cli: Cli) -> anyhow::Result<u8> {
+    let folder = std::env::current_dir().context("cannot tell the current folder")?;
+    let startup = match go_to_background(&cli)? {
+        Background::Parent(status) => return Ok(status),
+        Background::Daemon(startup) => startup,
+    };
+    let file = ConfigFile::read_in(&folder, &cli.config)?;
+    file.show_problems(PROGRAM);
+    let name = cli.config.display().to_string();
+    let strictness = if cli.strict { Strictness::Strict } else { Strictness::Lenient };
+    let config = file.into_config(strictness).context(name)?;
+    let settings = Settings::merge(&cli, &config.options, &folder);
+    match settings.task {
+        Task::Run => shell::run(cli, settings, config, startup).map(|()| 0),
+        Task::CloseAll => Ok(u8::from(shell::close_all(&settings)? > 0)),
+        Task::Check => unreachable!(),
+    }
+}
+
+/// Which process this is after `-d`.
+enum Background {
+    /// The one that was started; it exits with this status.
+    Parent(u8),
+    /// The daemon, or whoever stays in the foreground.
+    Daemon(Option<Startup>),
+}
+
+/// Continues in the background where the command line asks for that, and there is a daemon to be.
+fn go_to_background(cli: &Cli) -> anyhow::Result<Background> {
+    if !cli.daemon || cli.check || cli.close_all {
+        return Ok(Background::Daemon(None));
+    }
+    Ok(match detach().context("cannot go to the background")? {
+        Detached::Parent(status) => Background::Parent(status),
+        Detached::Daemon(startup) => Background::Daemon(Some(startup)),
+    })
+}
+
+/// Prints; where nobody reads there is nobody to tell.
+fn print(out: &mut impl io::Write, text: &str, status: u8) -> ExitCode {
+    let _ = out.write_all(text.as_bytes());
+    ExitCode::from(status)
+}
