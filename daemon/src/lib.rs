@@ -7,6 +7,7 @@
 //! here does what it is told.
 
 pub mod capture;
+pub mod check;
 pub mod cli;
 pub mod clock;
 pub mod disk;
