@@ -1,5 +1,6 @@
 //! The tests of `knockd`, in one binary: it links once.
 
+mod capture;
 mod filter;
 mod frames;
 mod host;
