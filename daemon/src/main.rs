@@ -5,9 +5,15 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use knock_frontend::config_file::{ConfigFile, Strictness};
+use knock_engine::config::Config;
+use knock_engine::wire::LinkType;
+use knockd::capture::{Filter, IpVersions};
+use knockd::check::{self, Machine};
 use knockd::cli::{self, Cli, Instead};
+use knockd::host::{self, DefaultRoutes, Host};
+use knockd::process::children::PATH;
 use knockd::process::daemonize::{Detached, Startup, detach};
-use knockd::settings::{Settings, Task};
+use knockd::settings::{Families, Settings};
 use knockd::{PROGRAM, shell};
 
 /// What went wrong. Debian's unit takes a status of 2 for success.
@@ -31,6 +37,9 @@ fn main() -> ExitCode {
 /// Does what the command line asks for, and returns the exit status.
 fn run(cli: Cli) -> anyhow::Result<u8> {
     let folder = std::env::current_dir().context("cannot tell the current folder")?;
+    if cli.check {
+        return Ok(check::run(&cli, &folder, PATH, look_at_machine, &mut io::stdout()));
+    }
     let startup = match go_to_background(&cli)? {
         Background::Parent(status) => return Ok(status),
         Background::Daemon(startup) => startup,
@@ -41,10 +50,32 @@ fn run(cli: Cli) -> anyhow::Result<u8> {
     let strictness = if cli.strict { Strictness::Strict } else { Strictness::Lenient };
     let config = file.into_config(strictness).context(name)?;
     let settings = Settings::merge(&cli, &config.options, &folder);
-    match settings.task {
-        Task::Run => shell::run(cli, settings, config, startup).map(|()| 0),
-        Task::CloseAll => Ok(u8::from(shell::close_all(&settings)? > 0)),
-        Task::Check => unreachable!(),
+    if cli.close_all {
+        return Ok(u8::from(shell::close_all(&settings)? > 0));
+    }
+    shell::run(cli, settings, config, startup).map(|()| 0)
+}
+
+/// Looks at the host for `--check`.
+fn look_at_machine(config: &Config, settings: &Settings) -> Machine {
+    let versions = match settings.families {
+        Families::Both => IpVersions::Both,
+        Families::V4Only => IpVersions::OnlyV4,
+    };
+    let filter = Filter::new(config, versions).text(LinkType::Ethernet);
+    let filter = filter.map_err(|error| error.to_string());
+    let Ok(host) = Host::open(versions, DefaultRoutes::Follow) else {
+        return Machine { interfaces: Vec::new(), default_interface: None, filter };
+    };
+    let network = host.network();
+    let interface = |its: &host::Interface| check::Interface {
+        name: its.name.clone(),
+        addresses: network.addresses(its.index).collect(),
+    };
+    Machine {
+        interfaces: network.interfaces().map(interface).collect(),
+        default_interface: network.default_interfaces().first().map(|its| its.name.clone()),
+        filter,
     }
 }
 
@@ -58,7 +89,7 @@ enum Background {
 
 /// Continues in the background where the command line asks for that, and there is a daemon to be.
 fn go_to_background(cli: &Cli) -> anyhow::Result<Background> {
-    if !cli.daemon || cli.check || cli.close_all {
+    if !cli.daemon || cli.close_all {
         return Ok(Background::Daemon(None));
     }
     Ok(match detach().context("cannot go to the background")? {
