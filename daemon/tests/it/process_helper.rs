@@ -16,6 +16,9 @@ use knockd::process::descriptors::close_inherited;
 use knockd::process::event_loop::{EventLoop, Interest};
 use knockd::process::notify::{Notifier, Watchdog};
 use knockd::process::privileges::{Host, Identity, Kept, Needs, find_program};
+use knockd::process::signals::Signals;
+use knockd::supervisor::ChildId;
+use rustix::process::{Resource, getrlimit, setrlimit};
 
 use super::process_privileges::{FIREWALL, LEGACY};
 
@@ -43,6 +46,12 @@ fn run_case() {
             close_inherited().unwrap();
             descriptors_of_a_command(Path::new(&folder));
         }
+        "children are ignored" => tell_exit(Path::new(&folder)),
+        "children are ignored no more" => {
+            let _signals = Signals::catch().unwrap();
+            tell_exit(Path::new(&folder));
+        }
+        "no descriptors are left" => no_descriptors_are_left(Path::new(&folder)),
         "keep what was inherited" => descriptors_of_a_command(Path::new(&folder)),
         "notify" => notify(),
         "privileges for the firewall" => privileges(Path::new(&folder), &FIREWALL, false),
@@ -101,6 +110,35 @@ fn detached(folder: &Path, then: Then) {
 fn descriptors_of_a_command(folder: &Path) {
     let (lines, _) = run("ls /proc/$$/fd; true");
     fs::write(folder.join("descriptors"), lines.join(" ")).unwrap();
+}
+
+fn tell_exit(folder: &Path) {
+    fs::write(folder.join("told"), run("exit 4").1.to_string()).unwrap();
+}
+
+/// Spawns until there are no descriptors left, and tells how that went.
+fn no_descriptors_are_left(folder: &Path) {
+    let mut children = Children::new().unwrap();
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = Some(64);
+    setrlimit(Resource::Nofile, limit).unwrap();
+    let spawn = |child| super::process_children::spawn(child, "read line < /dev/zero");
+    let refused = (0..100).find_map(|child| children.spawn(&spawn(child)).err()).unwrap();
+    let running = children.running();
+    let mut events = Vec::new();
+    for child in 0..running {
+        children.kill(ChildId(child.try_into().unwrap()));
+    }
+    while children.running() > 0 {
+        children.handle_ready(&mut |report| events.push(report));
+    }
+    let ended = events.iter().filter(|report| matches!(report, Report::Exited { .. })).count();
+    // The room is there again.
+    let again = children.spawn(&spawn(1000)).is_ok();
+    children.kill(ChildId(1000));
+    let told =
+        format!("{refused}; {}; again: {again}", if ended == running { "all ended" } else { "?" });
+    fs::write(folder.join("told"), told).unwrap();
 }
 
 /// Runs a command to its end; returns what it printed, and how it ended.
