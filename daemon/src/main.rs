@@ -4,9 +4,9 @@ use std::io;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use knock_frontend::config_file::{ConfigFile, Strictness};
 use knock_engine::config::Config;
 use knock_engine::wire::LinkType;
+use knock_frontend::config_file::{ConfigFile, Strictness};
 use knockd::capture::{Filter, IpVersions};
 use knockd::check::{self, Machine};
 use knockd::cli::{self, Cli, Instead};

@@ -46,7 +46,9 @@ impl Setup {
         let pid = folder.join("pid").display().to_string();
         let arguments = ["-i", "eth0", "-p", &pid].map(str::to_owned).to_vec();
         Self {
-            program: program.to_owned(),
+            // Commands of a namespace run in another folder than ours; it stays what it is, where
+            // there is no telling.
+            program: std::path::absolute(program).unwrap_or_else(|_| program.to_owned()),
             folder: folder.to_owned(),
             config: folder.join("knockd.conf"),
             log: folder.join("knockd.log"),

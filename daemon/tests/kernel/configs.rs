@@ -145,7 +145,8 @@ fn play(program: &Path, config: &str) -> Result<Played> {
             *said.entry(words.to_owned()).or_default() += 1;
         }
     }
-    let sequences = std::fs::read_to_string(lab.server.path("/run/knocks"))?;
+    // The original writes its mark over the first character, a space here; ours keeps that.
+    let sequences = std::fs::read_to_string(lab.server.path("/run/knocks"))?.replace(' ', "");
     Ok(Played { said, rules: rules(&lab)?, sequences })
 }
 
