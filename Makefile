@@ -30,7 +30,7 @@ test: ## Runs the lints and every test
 	python3 -B testdata/record/make.py --check
 	$(TEST_ENV) $(CARGO) test --workspace --locked </dev/null
 
-test-full: ## Runs the tests against the real kernel with their full numbers (an hour or so)
+test-full: ## Runs the tests against the real kernel with their full numbers (ten minutes or so)
 	@ci/install-deps build test
 	SESAME_TEST=full $(TEST_ENV) $(CARGO) test -p knockd --test kernel --locked </dev/null
 
