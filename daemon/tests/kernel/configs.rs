@@ -10,10 +10,11 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use knock_lab::daemon::Setup;
+use knock_lab::daemon::{Daemon, Setup};
 use knock_lab::lab::{CLIENT, CLIENT_V6, Lab, SERVER, SERVER_V6};
 use knock_lab::wire::{Port, SYN, Wire};
 use knock_lab::{privilege, wait};
+use rustix::process::Pid;
 
 use crate::bench::{folder, note, program, shared};
 
@@ -126,7 +127,7 @@ fn play(program: &Path, config: &str) -> Result<Played> {
                 && count(&daemon.log()?, "running command") >= opens)
         })
         .with_context(|| daemon.story())?;
-        wait_for_commands(&lab)?;
+        wait_for_commands(&lab, &daemon)?;
     }
     wait::within(Duration::from_secs(30), "the doors to close", || {
         let log = daemon.log()?;
@@ -134,7 +135,7 @@ fn play(program: &Path, config: &str) -> Result<Played> {
             && count(&log, "running command") >= opens + closing)
     })
     .with_context(|| daemon.story())?;
-    wait_for_commands(&lab)?;
+    wait_for_commands(&lab, &daemon)?;
     let mut said = BTreeMap::new();
     // Not the stages: the end of one door's knock may begin another's, which the original forgets.
     let kinds = ["OPEN SESAME", "running command: ", "command timeout"];
@@ -159,19 +160,21 @@ fn rules(lab: &Lab) -> Result<Vec<String>> {
     Ok(rules.lines().map(str::to_owned).collect())
 }
 
-/// Waits until the server runs nothing but knockd, and does not begin to for a little while.
+/// Waits until the server runs nothing but the daemon, and does not begin to for a little while.
 ///
 /// A door's next command must not meet one of the door before. The original's children wait for
 /// their stop commands under its name.
-fn wait_for_commands(lab: &Lab) -> Result<()> {
+fn wait_for_commands(lab: &Lab, daemon: &Daemon) -> Result<()> {
     const A_WHILE: Duration = Duration::from_millis(80);
+    let name_of =
+        |pid: Pid| std::fs::read_to_string(format!("/proc/{}/comm", pid.as_raw_nonzero()));
+    let own = name_of(daemon.pid()?).context("the daemon is gone")?;
     let mut quiet_since = None;
     wait::until("the commands to be over", || {
         let mut is_quiet = true;
         for pid in lab.server.processes()? {
             // One that is gone has no name: the next look tells.
-            let name = std::fs::read_to_string(format!("/proc/{}/comm", pid.as_raw_nonzero()));
-            is_quiet &= name.is_ok_and(|name| name.trim() == "knockd");
+            is_quiet &= name_of(pid).is_ok_and(|name| name == own);
         }
         if !is_quiet {
             quiet_since = None;
