@@ -34,12 +34,12 @@ use knock_engine::{Disregard, Engine, HashKey};
 use self::page::{Extent, Page};
 use self::story::{Belongs, Others, Seen, Stories, Verdict};
 use self::watch::KnockPorts;
+use crate::PROGRAM;
 use crate::cli::ExplainArgs;
-use crate::notice;
 use crate::report::{Doors, Origin};
 use crate::run::link::LinkTypes;
 use crate::run::progress::Progress;
-use crate::run::{self, OutputError, config};
+use crate::run::{self, OutputError};
 use crate::trace::{Frame, OnDamage, TraceReader, Traces};
 
 /// Explains what every packet of one source, or of all that touched a knock port, came to.
@@ -49,7 +49,7 @@ use crate::trace::{Frame, OnDamage, TraceReader, Traces};
 /// The config has errors, a trace can't be read to its end (everything before that place has been
 /// explained then), or the report can't be written.
 pub fn explain(args: &ExplainArgs) -> anyhow::Result<()> {
-    let config = config::load(&args.input.config, run::strictness(args.input.strict))?;
+    let config = run::load_config(&args.input.config, run::strictness(args.input.strict))?;
     let sources = TraceFiles::open(&args.input.traces, args.source.is_none())?;
     let on_damage = run::on_damage(args.input.resync);
     let ports = KnockPorts::new(&config);
@@ -74,7 +74,7 @@ pub fn explain(args: &ExplainArgs) -> anyhow::Result<()> {
     explainer.finish();
     run::warn_of_endings(&traces);
     if explainer.local == LocalAddresses::Unknown && explainer.frames > 0 {
-        notice::note(&run::ASSUMED_LOCAL);
+        PROGRAM.note(&run::ASSUMED_LOCAL);
     }
     let extent = match (&read, explainer.frames) {
         (Ok(()), _) => Extent::Whole,

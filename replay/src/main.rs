@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use knock_replay::cli::{Cli, Command};
-use knock_replay::{explain, notice, run};
+use knock_replay::{PROGRAM, explain, run};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -17,7 +17,7 @@ fn main() -> ExitCode {
         // Whoever reads the output has seen enough, as in `knock-replay run ... | head`.
         Err(error) if run::is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            notice::error(&error);
+            PROGRAM.error(&error);
             ExitCode::from(2)
         }
     }

@@ -1,6 +1,5 @@
 //! `knock-replay run`: trace, wire, engine, report, in one direction.
 
-pub mod config;
 mod judge;
 pub(crate) mod link;
 mod original;
@@ -11,23 +10,24 @@ use std::io::{self, BufWriter, IsTerminal as _};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 use knock_engine::local::LocalAddresses;
 use thiserror::Error;
 
-use self::config::Strictness;
 use self::judge::Session;
 use self::original::OriginalSession;
 use self::progress::{Progress, Screen};
+use crate::PROGRAM;
 use crate::cli::{ColorWhen, DecideAs, Format, RunArgs};
-use crate::notice;
-use crate::report::format::Counted;
 use crate::report::style::Palette;
 use crate::report::{
     Damage, Doors, Jsonl, LocalOrigin, OriginalReport, OriginalText, Pace, Report, Summary, Text,
     TextOptions, Totals,
 };
 use crate::trace::{Ending, OnDamage, TraceError, Traces};
+use knock_engine::config::Config;
+use knock_frontend::config_file::{ConfigFile, Strictness};
+use knock_frontend::format::Counted;
 
 /// What S4 assumes where nobody knows better.
 pub(crate) const ASSUMED_LOCAL: &str =
@@ -59,7 +59,7 @@ pub fn run(args: &RunArgs) -> anyhow::Result<()> {
 }
 
 fn run_engine(args: &RunArgs) -> anyhow::Result<()> {
-    let config = config::load(&args.input.config, strictness(args.input.strict))?;
+    let config = load_config(&args.input.config, strictness(args.input.strict))?;
     let mut traces = Traces::open(&args.input.traces, on_damage(args.input.resync))?;
     let doors = Doors::new(&config.doors);
     let (local, origin) = local_addresses(&args.input.local, &traces);
@@ -117,10 +117,21 @@ fn conclude(
     warn_of_endings(traces);
     let assumed = judge.totals().local == LocalOrigin::Assumed && judge.totals().judged > 0;
     if args.format == Format::Text && assumed {
-        notice::note(&ASSUMED_LOCAL);
+        PROGRAM.note(&ASSUMED_LOCAL);
     }
     judge.finish()?;
     read
+}
+
+/// Reads a config and shows everything wrong with it on standard error.
+///
+/// # Errors
+///
+/// A file can't be read, or the config can't be used.
+pub(crate) fn load_config(path: &Path, strictness: Strictness) -> anyhow::Result<Config> {
+    let file = ConfigFile::read(path)?;
+    file.show_problems(PROGRAM);
+    file.into_config(strictness).context("nothing was replayed")
 }
 
 /// Returns what to do about warnings of the config.
@@ -244,7 +255,7 @@ fn quoted(path: &Path) -> String {
     if !text.is_empty() && text.chars().all(is_plain) {
         return text.into_owned();
     }
-    let text = crate::report::escape::Escaped(&text).to_string();
+    let text = knock_frontend::escape::Escaped(&text).to_string();
     format!("'{}'", text.replace('\'', "'\\''"))
 }
 
@@ -283,12 +294,12 @@ pub(crate) fn warn_of_endings(traces: &Traces<File>) {
         if let Some(Ending::Truncated { offset, missing }) = reader.ending() {
             let missing = missing.map(|bytes| format!(", {} missing", Counted(bytes, "byte")));
             let missing = missing.unwrap_or_default();
-            notice::warning(&format_args!(
+            PROGRAM.warning(&format_args!(
                 "{name}: cut off in the record at byte {offset}{missing}; all before it was read"
             ));
         }
         for skipped in reader.skipped().stretches() {
-            notice::warning(&format_args!(
+            PROGRAM.warning(&format_args!(
                 "{name}: damaged at {}: {}; {} skipped",
                 skipped.position,
                 skipped.cause,
@@ -297,7 +308,7 @@ pub(crate) fn warn_of_endings(traces: &Traces<File>) {
         }
         let unlisted = reader.skipped().count() - reader.skipped().stretches().len() as u64;
         if unlisted > 0 {
-            notice::warning(&format_args!("{name}: {unlisted} more damaged stretches skipped"));
+            PROGRAM.warning(&format_args!("{name}: {unlisted} more damaged stretches skipped"));
         }
     }
 }

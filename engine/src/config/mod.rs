@@ -11,6 +11,7 @@
 mod diagnostic;
 mod door;
 mod escape;
+mod options;
 mod parse;
 mod print;
 
@@ -20,7 +21,8 @@ pub use door::{
     PortRange, PortSet, Sequence, Sequences,
 };
 pub use escape::{escape, is_printable};
-pub use parse::{Parsed, parse, parse_one_time_lines};
+pub use options::{BufferSize, LogFormat, OnStop, Options};
+pub use parse::{Parsed, parse, parse_interfaces, parse_one_time_lines};
 
 use std::sync::Arc;
 
@@ -45,45 +47,6 @@ impl Config {
         let Some(door) = self.doors.get_mut(door_index) else { return };
         if let Sequences::OneTime { lines, .. } = &mut Arc::make_mut(door).sequences {
             *lines = new_lines;
-        }
-    }
-}
-
-/// The `[options]` section.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Options {
-    /// `UseSyslog`: log through syslog.
-    pub use_syslog: bool,
-    /// `LogFile`: the file to log to.
-    pub log_file: Option<String>,
-    /// `PidFile`: the file that holds the daemon's process number.
-    pub pid_file: Option<String>,
-    /// `Interface`: what to listen on.
-    pub interface: Option<String>,
-    /// `max_attempts` (S14): pairs of source and door that are remembered, 1 to 16,777,216.
-    pub max_attempts: u32,
-    /// `max_leases` (S14): doors that are held open at a time, 1 to 16,777,216.
-    pub max_leases: u32,
-}
-
-impl Options {
-    /// The default of `max_attempts` (S14).
-    pub const DEFAULT_MAX_ATTEMPTS: u32 = 1_048_576;
-    /// The default of `max_leases` (S14).
-    pub const DEFAULT_MAX_LEASES: u32 = 65_536;
-    /// The largest value of `max_attempts` and of `max_leases`.
-    pub const MAX_TABLE: u32 = 16_777_216;
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            use_syslog: false,
-            log_file: None,
-            pid_file: None,
-            interface: None,
-            max_attempts: Self::DEFAULT_MAX_ATTEMPTS,
-            max_leases: Self::DEFAULT_MAX_LEASES,
         }
     }
 }

@@ -8,6 +8,7 @@ mod command;
 mod door;
 mod duration;
 mod flags;
+mod interface;
 mod keys;
 mod list;
 mod number;
@@ -16,13 +17,16 @@ mod options;
 mod ports;
 mod problem;
 mod sequence;
+mod size;
 mod suggest;
 mod text;
+mod word;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
+pub use interface::parse_interfaces;
 pub use one_time::parse_one_time_lines;
 
 use self::command::warn_of_unprintable;

@@ -3,7 +3,9 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::{Commands, Config, Door, FailureLimit, Grant, Options, PortRange, Sequences};
+use super::{
+    BufferSize, Commands, Config, Door, FailureLimit, Grant, Options, PortRange, Sequences,
+};
 
 impl fmt::Display for Config {
     /// Writes the config as a `knockd.conf` that parses to the same config, but for the lines of
@@ -22,18 +24,32 @@ impl fmt::Display for Options {
         if self.use_syslog {
             writeln!(f, "UseSyslog")?;
         }
-        let texts = [
-            ("logfile", &self.log_file),
-            ("pidfile", &self.pid_file),
-            ("interface", &self.interface),
-        ];
-        for (key, text) in texts {
-            if let Some(text) = text {
-                writeln!(f, "{key} = {text}")?;
-            }
-        }
+        write_text(f, "LogFile", self.log_file.as_deref())?;
+        writeln!(f, "LogFormat = {}", self.log_format.name())?;
+        writeln!(f, "LogLimit = {}", self.log_limit)?;
+        write_text(f, "PidFile", self.pid_file.as_deref())?;
+        write_list(f, "Interface", &self.interfaces)?;
+        writeln!(f, "BufferSize = {}", self.buffer_size)?;
+        writeln!(f, "StateDir = {}", self.state_dir)?;
+        writeln!(f, "OnStop = {}", self.on_stop.name())?;
         writeln!(f, "max_attempts = {}", self.max_attempts)?;
-        writeln!(f, "max_leases = {}", self.max_leases)
+        writeln!(f, "max_leases = {}", self.max_leases)?;
+        writeln!(f, "max_commands = {}", self.max_commands)?;
+        writeln!(f, "command_timeout = {}", Seconds(self.command_timeout))
+    }
+}
+
+impl fmt::Display for BufferSize {
+    /// Writes it as a config has it, in the largest unit that it is a whole number of: `8M`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bytes = self.bytes();
+        let (shift, unit) = match bytes.trailing_zeros() {
+            30.. => (30, "G"),
+            20..30 => (20, "M"),
+            10..20 => (10, "K"),
+            0..10 => (0, ""),
+        };
+        write!(f, "{}{unit}", bytes >> shift)
     }
 }
 
@@ -139,6 +155,10 @@ impl fmt::Display for Seconds {
         }
         write!(f, "{seconds}.{}s", format!("{nanos:09}").trim_end_matches('0'))
     }
+}
+
+fn write_text(f: &mut fmt::Formatter<'_>, key: &str, text: Option<&str>) -> fmt::Result {
+    text.map_or(Ok(()), |text| writeln!(f, "{key} = {text}"))
 }
 
 fn write_list(f: &mut fmt::Formatter<'_>, key: &str, entries: &[impl fmt::Display]) -> fmt::Result {

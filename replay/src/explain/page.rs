@@ -14,9 +14,9 @@ use super::story::{Line, Stories, Story, Verdict, What};
 use crate::report::Origin;
 use crate::report::advice::Port;
 use crate::report::block::wrap;
-use crate::report::escape::Escaped;
-use crate::report::format::{Clock, Counted, Span, Times};
 use crate::report::style::Palette;
+use knock_frontend::escape::Escaped;
+use knock_frontend::format::{Clock, Counted, Span, Times};
 
 /// Lays the stories out.
 pub(super) struct Page {

@@ -9,7 +9,7 @@ use knock_engine::packet::{Packet, Transport};
 use super::door_story::{DoorStory, Failure, FailureKind, Opening, StaleStep};
 use super::guard::ForeignTry;
 use crate::report::advice::{self, Port};
-use crate::report::format::{Counted, Span, Times};
+use knock_frontend::format::{Counted, Span, Times};
 
 /// How things ended at a door.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,8 +6,8 @@ use std::time::Duration;
 use knock_engine::config::{Door, Knock, Sequence};
 use knock_engine::packet::Protocol;
 
-use super::format::{Counted, Span, Times};
 use super::memory::Strays;
+use knock_frontend::format::{Counted, Span, Times};
 
 /// The longest time by which a network is believed to reorder two packets. What lies further
 /// apart was sent that way.

@@ -11,10 +11,10 @@ use knock_engine::time::Timestamp;
 
 use super::Origin;
 use super::advice::{self, Port};
-use super::escape::Escaped;
-use super::format::{Clock, Count, Span, Times};
 use super::memory::{Again, Strays};
 use super::style::Palette;
+use knock_frontend::escape::Escaped;
+use knock_frontend::format::{Clock, Count, Span, Times};
 
 /// The number of a block, in the order in which blocks are made.
 pub(super) type BlockId = u64;

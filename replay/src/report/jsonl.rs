@@ -2,16 +2,15 @@
 
 use std::borrow::Cow;
 use std::io::{self, Write};
-use std::net::IpAddr;
-use std::time::Duration;
 
-use knock_engine::output::{Action, DoorEvent, Event, EventKind, Output, Progress, Trigger};
-use knock_engine::packet::{Packet, Protocol};
+use knock_engine::output::{Action, DoorEvent, Event, EventKind, Output, Trigger};
+use knock_engine::packet::Packet;
 use knock_engine::time::Timestamp;
+use knock_frontend::escape::append_json_line;
+use knock_frontend::event_line::EventLine;
+use knock_frontend::format::Clock;
 use serde::Serialize;
 
-use super::escape::append_json_line;
-use super::format::Clock;
 use super::original::{Cause, Close, OriginalReport};
 use super::totals::{Damage, DoorTotals, LocalOrigin, Totals};
 use super::{Origin, Report};
@@ -100,8 +99,8 @@ impl<W: Write> Jsonl<W> {
             line.fill(event);
         }
         if let Some(origin) = origin.filter(|_| caused_by_frame) {
-            line.trace = self.traces.get(origin.trace).map(String::as_str);
-            line.frame = Some(origin.frame);
+            line.trace = Some(self.traces.get(origin.trace).map(String::as_str));
+            line.frame = Some(Some(origin.frame));
         }
         self.line.clear();
         append_json_line(&mut self.line, &line)?;
@@ -159,19 +158,19 @@ impl<W: Write> OriginalReport for Jsonl<W> {
         self.clock.append_rfc3339(at, &mut self.at);
         let mut line = EventLine::new(&self.at, name);
         if let Some(origin) = cause.origin {
-            line.trace = self.traces.get(origin.trace).map(String::as_str);
-            line.frame = Some(origin.frame);
+            line.trace = Some(self.traces.get(origin.trace).map(String::as_str));
+            line.frame = Some(Some(origin.frame));
         }
         match decision {
-            Decision::Stage(step) => line.fill_step(step, cause.packet.as_ref()),
+            Decision::Stage(step) => fill_step(&mut line, step, cause.packet.as_ref()),
             Decision::Open { step, commands } => {
-                line.fill_step(step, cause.packet.as_ref());
+                fill_step(&mut line, step, cause.packet.as_ref());
                 if let Commands::Run { start, .. } = commands {
                     line.command = Some(Cow::Borrowed(start));
                 }
             }
             // The packet at which it was noticed can be anybody's.
-            Decision::Timeout(step) => line.fill_step(step, None),
+            Decision::Timeout(step) => fill_step(&mut line, step, None),
             Decision::Disabled { door, .. } => line.door = Some(&door.name),
             Decision::Crash { door, cause, .. } => {
                 line.door = Some(&door.name);
@@ -208,107 +207,17 @@ impl<W: Write> OriginalReport for Jsonl<W> {
     }
 }
 
-/// An event's line. The order of the fields is the order in which they are written.
-#[derive(Debug, Serialize)]
-struct EventLine<'a> {
-    at: &'a str,
-    event: &'static str,
-    trace: Option<&'a str>,
-    frame: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    from: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    door: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    source: Option<IpAddr>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    destination: Option<IpAddr>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    stage: Option<u8>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    of: Option<u8>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    protocol: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    port: Option<u16>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    gap_ns: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    elapsed_ns: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    margin_ns: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    command: Option<Cow<'a, str>>,
-}
-
-impl<'a> EventLine<'a> {
-    const fn new(at: &'a str, event: &'static str) -> Self {
-        Self {
-            at,
-            event,
-            trace: None,
-            frame: None,
-            from: None,
-            door: None,
-            source: None,
-            destination: None,
-            stage: None,
-            of: None,
-            protocol: None,
-            port: None,
-            gap_ns: None,
-            elapsed_ns: None,
-            margin_ns: None,
-            reason: None,
-            command: None,
-        }
+/// Fills in what a step of the original's tells.
+fn fill_step<'a>(line: &mut EventLine<'a>, step: &'a Step, packet: Option<&Packet>) {
+    line.door = Some(&step.door.name);
+    line.source = Some(step.source);
+    line.stage = u8::try_from(step.stage).ok();
+    line.of = u8::try_from(step.of).ok();
+    if let Some(packet) = packet.filter(|packet| packet.source == step.source) {
+        line.destination = Some(packet.destination);
+        line.protocol = Some(packet.protocol().name());
+        line.port = Some(packet.destination_port);
     }
-
-    fn fill_step(&mut self, step: &'a Step, packet: Option<&Packet>) {
-        self.door = Some(&step.door.name);
-        self.source = Some(step.source);
-        self.stage = u8::try_from(step.stage).ok();
-        self.of = u8::try_from(step.of).ok();
-        if let Some(packet) = packet.filter(|packet| packet.source == step.source) {
-            self.destination = Some(packet.destination);
-            self.protocol = Some(packet.protocol().name());
-            self.port = Some(packet.destination_port);
-        }
-    }
-
-    fn fill(&mut self, event: &DoorEvent) {
-        self.source = Some(event.source);
-        if let Trigger::Packet(packet) = event.trigger {
-            self.destination = Some(packet.destination);
-            self.protocol = Some(Protocol::name(packet.protocol()));
-            self.port = Some(packet.destination_port);
-        }
-        if let Some(Progress { stage, of, gap, elapsed, margin }) = event.progress {
-            self.stage = Some(stage);
-            self.of = Some(of);
-            self.gap_ns = gap.map(nanos);
-            // Without an attempt there is nothing that could have lasted.
-            self.elapsed_ns = (stage > 0).then(|| nanos(elapsed));
-            self.margin_ns = (stage > 0).then(|| nanos(margin));
-        }
-        if let EventKind::Reset(reason) = event.kind {
-            self.reason = Some(reason.name());
-        }
-        if event.kind == EventKind::Close {
-            let command = event.door.stop_command(event.source);
-            let expand = |command: &knock_engine::config::Command| {
-                Cow::Owned(command.expand(event.source, event.door.grant))
-            };
-            self.command = command.map(expand);
-        }
-    }
-}
-
-/// Stamps are 64-bit nanoseconds, so every span between two of them fits.
-fn nanos(span: Duration) -> u64 {
-    u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// The last line.

@@ -5,8 +5,6 @@
 
 pub(crate) mod advice;
 pub(crate) mod block;
-pub mod escape;
-pub mod format;
 mod jsonl;
 mod memory;
 mod original;

@@ -8,13 +8,13 @@ use knock_engine::packet::Packet;
 use knock_engine::time::Timestamp;
 use knock_engine::wire::Undecoded;
 
-use super::escape::Escaped;
-use super::format::{Bytes, Clock, Count, Counted, Span, Times};
 use super::original::{Cause, Close, OriginalReport};
 use super::style::Palette;
 use super::totals::{DoorTotals, LocalOrigin, Totals};
 use super::{Origin, Report};
 use crate::knockd08::Decision;
+use knock_frontend::escape::Escaped;
+use knock_frontend::format::{Bytes, Clock, Count, Counted, Span, Times};
 
 /// The report that tells the totals only.
 #[derive(Debug)]

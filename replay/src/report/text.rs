@@ -23,12 +23,12 @@ use self::hindsight::{EndCause, Ended, Hindsight};
 use self::queue::Queue;
 use super::advice::{self, Port};
 use super::block::{Block, BlockId, Hit, Lone, LoneEnd, Mood, Note, Printer, Row};
-use super::format::{Counted, Span};
 use super::memory::{Again, Attempt, Bounded, Place};
 use super::style::Palette;
 use super::summary;
 use super::totals::{Doors, Totals};
 use super::{Origin, Report};
+use knock_frontend::format::{Counted, Span};
 
 /// How the packets come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,9 +8,11 @@ use anyhow::{Context as _, anyhow};
 use knock_engine::local::LocalAddresses;
 use knock_engine::time::Timestamp;
 use knock_engine::wire::{self, LinkType};
+use knock_frontend::config_file;
 
 use super::progress::Progress;
 use super::{Judge, OutputError};
+use crate::PROGRAM;
 use crate::knockd08::{Commands, Decision, Families, Knockd08, Knockd08Config, LinkLayer};
 use crate::report::{Cause, Close, LocalOrigin, Origin, OriginalReport, Totals};
 use crate::trace::{Frame, Traces};
@@ -25,7 +27,9 @@ pub(super) fn load(path: &Path) -> anyhow::Result<Knockd08Config> {
     let text = fs::read(path).with_context(|| format!("{name}: cannot read the config"))?;
     let refused = |refusal| anyhow!("{name}: knockd 0.8 refuses this config: {refusal}");
     let config = Knockd08Config::parse(&text, &mut |file| fs::read(file).ok()).map_err(refused)?;
-    super::config::note_doors(path, config.door_count());
+    if config.door_count() == 0 {
+        PROGRAM.note(&config_file::no_door(path));
+    }
     Ok(config)
 }
 

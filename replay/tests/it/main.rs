@@ -1,7 +1,6 @@
 //! The tests of `knock-replay`, as a library and as a program, in one binary: it links once.
 
 mod cli;
-mod diagnostics;
 mod explain;
 mod golden;
 mod oracle;

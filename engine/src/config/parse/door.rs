@@ -12,8 +12,8 @@ use super::number::Whole;
 use super::ports::parse_ports;
 use super::problem::{Problem, Problems};
 use super::sequence::parse_sequence;
-use super::suggest::suggest;
 use super::text::Piece;
+use super::word::Word;
 use crate::config::{
     Command, Door, FailureLimit, KnockFlags, PortRange, PortSet, Sequence, Sequences,
 };
@@ -234,20 +234,18 @@ fn parse_max_strays(value: Piece<'_>, problems: &mut Problems) -> Option<Option<
 }
 
 fn parse_yes_or_no(setting: Setting<'_>, problems: &mut Problems) -> Option<bool> {
-    let Setting { name, value, .. } = setting;
-    let known = [("yes", true), ("no", false)];
-    if let Some((_, is_set)) = known.into_iter().find(|(word, _)| value.is_word(word)) {
-        return Some(is_set);
-    }
-    let message = match value.is_empty() {
-        true => format!("{name} has no value"),
-        false => format!("{name} {} is neither yes nor no", value.quoted()),
+    let yes_or_no = Word {
+        words: [("yes", true), ("no", false)],
+        synonyms: &[
+            ("true", "yes"),
+            ("on", "yes"),
+            ("1", "yes"),
+            ("false", "no"),
+            ("off", "no"),
+            ("0", "no"),
+        ],
+        negation: "neither yes nor no",
+        allowed: "yes or no",
     };
-    let synonyms =
-        [("true", "yes"), ("on", "yes"), ("1", "yes"), ("false", "no"), ("off", "no"), ("0", "no")];
-    let synonym = synonyms.into_iter().find(|(word, _)| value.is_word(word)).map(|(_, word)| word);
-    let meant = synonym.or_else(|| suggest(value, known.map(|(word, _)| word)));
-    let problem = Problem::error(value.span(), message).help(format!("{name} is yes or no"));
-    problems.push(problem.replace_with(meant));
-    None
+    yes_or_no.parse(setting, problems)
 }

@@ -17,10 +17,17 @@ pub(super) enum Key {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum OptionKey {
     LogFile,
+    LogFormat,
+    LogLimit,
     PidFile,
     Interface,
+    BufferSize,
+    StateDir,
+    OnStop,
     MaxAttempts,
     MaxLeases,
+    MaxCommands,
+    CommandTimeout,
 }
 
 /// A setting of a door.
@@ -64,13 +71,20 @@ pub(super) enum CommandKey {
 }
 
 /// Every spelling of every key, in lower case.
-const KEYS: [(&str, Key); 32] = [
+const KEYS: [(&str, Key); 39] = [
     ("usesyslog", Key::UseSyslog),
     ("logfile", Key::Options(OptionKey::LogFile)),
+    ("logformat", Key::Options(OptionKey::LogFormat)),
+    ("loglimit", Key::Options(OptionKey::LogLimit)),
     ("pidfile", Key::Options(OptionKey::PidFile)),
     ("interface", Key::Options(OptionKey::Interface)),
+    ("buffersize", Key::Options(OptionKey::BufferSize)),
+    ("statedir", Key::Options(OptionKey::StateDir)),
+    ("onstop", Key::Options(OptionKey::OnStop)),
     ("max_attempts", Key::Options(OptionKey::MaxAttempts)),
     ("max_leases", Key::Options(OptionKey::MaxLeases)),
+    ("max_commands", Key::Options(OptionKey::MaxCommands)),
+    ("command_timeout", Key::Options(OptionKey::CommandTimeout)),
     ("sequence", Key::Door(DoorKey::Sequence)),
     ("one_time_sequences", Key::Door(DoorKey::OneTimeSequences)),
     ("seq_timeout", Key::Door(DoorKey::Span(SpanKey::SeqTimeout))),

@@ -15,11 +15,11 @@ pub(super) struct List {
 
 impl List {
     /// Reads every entry; `None` where one of them is missing or wrong.
-    pub(super) fn parse<T>(
+    pub(super) fn parse<'a, T>(
         &self,
-        value: Piece<'_>,
+        value: Piece<'a>,
         problems: &mut Problems,
-        mut parse_entry: impl FnMut(Piece<'_>, &mut Problems) -> Option<T>,
+        mut parse_entry: impl FnMut(Piece<'a>, &mut Problems) -> Option<T>,
     ) -> Option<Vec<T>> {
         let mut entries = Some(Vec::new());
         for entry in value.split(b',') {

@@ -1,33 +1,84 @@
 //! The `[options]` section.
 
+use super::duration::{Least, Span};
+use super::interface::parse_list;
 use super::keys::{OptionKey, Setting};
 use super::number::Whole;
-use super::problem::Problems;
-use crate::config::Options;
+use super::problem::{Problem, Problems};
+use super::size::parse_buffer_size;
+use super::word::Word;
+use crate::config::{LogFormat, OnStop, Options};
 
-/// Applies a setting to the options.
+/// Applies a setting to the options; one whose value is an error changes nothing.
 pub(super) fn set_option(
     options: &mut Options,
     key: OptionKey,
-    Setting { name, value, text }: Setting<'_>,
+    setting: Setting<'_>,
     problems: &mut Problems,
 ) {
+    let Setting { name, value, text } = setting;
     // knockd takes an empty name for none.
     let path = || (!text.is_empty()).then(|| text.to_owned());
-    let table = Whole { key: name, range: 1..=Options::MAX_TABLE, or_else: "" };
+    let whole = |range, or_else| Whole { key: name, range, or_else };
+    let table = whole(1..=Options::MAX_TABLE, "");
     match key {
         OptionKey::LogFile => options.log_file = path(),
-        OptionKey::PidFile => options.pid_file = path(),
-        OptionKey::Interface => options.interface = path(),
-        OptionKey::MaxAttempts => {
-            if let Some(entries) = table.parse(value, problems) {
-                options.max_attempts = entries;
-            }
+        OptionKey::LogFormat => set(&mut options.log_format, LOG_FORMAT.parse(setting, problems)),
+        OptionKey::LogLimit => {
+            let limit = whole(0..=Options::MAX_LOG_LIMIT, "; 0 is no limit");
+            set(&mut options.log_limit, limit.parse(value, problems));
         }
-        OptionKey::MaxLeases => {
-            if let Some(entries) = table.parse(value, problems) {
-                options.max_leases = entries;
-            }
+        OptionKey::PidFile => options.pid_file = path(),
+        OptionKey::Interface => set(&mut options.interfaces, parse_list(value, problems)),
+        OptionKey::BufferSize => {
+            set(&mut options.buffer_size, parse_buffer_size(name, value, problems));
+        }
+        OptionKey::StateDir => set(&mut options.state_dir, parse_folder(setting, problems)),
+        OptionKey::OnStop => set(&mut options.on_stop, ON_STOP.parse(setting, problems)),
+        OptionKey::MaxAttempts => set(&mut options.max_attempts, table.parse(value, problems)),
+        OptionKey::MaxLeases => set(&mut options.max_leases, table.parse(value, problems)),
+        OptionKey::MaxCommands => {
+            let commands = whole(1..=u32::from(Options::MAX_COMMANDS), "");
+            set(&mut options.max_commands, commands.parse_short(value, problems));
+        }
+        OptionKey::CommandTimeout => {
+            let span = Span { key: name, least: Least::AboveZero };
+            set(&mut options.command_timeout, span.parse(value, problems));
         }
     }
+}
+
+const LOG_FORMAT: Word<3, LogFormat> = Word {
+    words: LogFormat::NAMED,
+    synonyms: &[("jsonl", "json"), ("rfc-3339", "rfc3339"), ("iso8601", "rfc3339")],
+    negation: "no format",
+    allowed: "knockd, rfc3339 or json",
+};
+
+const ON_STOP: Word<2, OnStop> = Word {
+    words: OnStop::NAMED,
+    synonyms: &[],
+    negation: "neither close nor keep",
+    allowed: "close or keep",
+};
+
+fn set<T>(option: &mut T, parsed: Option<T>) {
+    if let Some(parsed) = parsed {
+        *option = parsed;
+    }
+}
+
+/// Reads the path of a folder, which must not depend on where the program was started.
+fn parse_folder(setting: Setting<'_>, problems: &mut Problems) -> Option<String> {
+    let Setting { name, value, text } = setting;
+    if text.starts_with('/') {
+        return Some(text.to_owned());
+    }
+    let message = match text.is_empty() {
+        true => format!("{name} has no value"),
+        false => format!("{name} {} is no absolute path", value.quoted()),
+    };
+    let help = format!("{name} is the path of a folder from / on");
+    problems.push(Problem::error(value.span(), message).help(help));
+    None
 }

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use knock_engine::config::{
-    Command, Commands, Config, Door, FailureLimit, Grant, Knock, KnockFlags, Options, PortRange,
-    PortSet, Sequence, Sequences,
+    BufferSize, Command, Commands, Config, Door, FailureLimit, Grant, Knock, KnockFlags, LogFormat,
+    OnStop, Options, PortRange, PortSet, Sequence, Sequences,
 };
 use knock_engine::packet::{Protocol, TcpFlags};
 use proptest::collection::vec;
@@ -23,17 +23,55 @@ pub(super) fn configs() -> impl Strategy<Value = Config> {
 
 fn options() -> impl Strategy<Value = Options> {
     let table = 1..=Options::MAX_TABLE;
-    let paths = (option::of(text()), option::of(text()), option::of(text()));
-    (any::<bool>(), paths, table.clone(), table).prop_map(
-        |(use_syslog, (log_file, pid_file, interface), max_attempts, max_leases)| Options {
-            use_syslog,
-            log_file,
-            pid_file,
-            interface,
-            max_attempts,
-            max_leases,
+    let log = (any::<bool>(), option::of(text()), log_format(), 0..=Options::MAX_LOG_LIMIT);
+    let capture = (interfaces(), buffer_size());
+    let files = (option::of(text()), "/[!-~\u{e4}]{0,12}", on_stop());
+    let commands = (1..=Options::MAX_COMMANDS, span_above_zero());
+    (log, capture, files, (table.clone(), table), commands).prop_map(
+        |(log, capture, files, (max_attempts, max_leases), commands)| {
+            let (use_syslog, log_file, log_format, log_limit) = log;
+            let (interfaces, buffer_size) = capture;
+            let (pid_file, state_dir, on_stop) = files;
+            let (max_commands, command_timeout) = commands;
+            Options {
+                use_syslog,
+                log_file,
+                log_format,
+                log_limit,
+                pid_file,
+                interfaces,
+                buffer_size,
+                state_dir,
+                on_stop,
+                max_attempts,
+                max_leases,
+                max_commands,
+                command_timeout,
+            }
         },
     )
+}
+
+fn log_format() -> impl Strategy<Value = LogFormat> {
+    prop::sample::select(LogFormat::NAMED.map(|(_, format)| format).to_vec())
+}
+
+fn on_stop() -> impl Strategy<Value = OnStop> {
+    prop::sample::select(OnStop::NAMED.map(|(_, on_stop)| on_stop).to_vec())
+}
+
+fn interfaces() -> impl Strategy<Value = Vec<String>> {
+    let names = prop::collection::hash_set("[!-+;-~\u{e4}][!-+;-~-]{0,13}", 0..4);
+    prop_oneof![
+        Just(vec!["any".to_owned()]),
+        names.prop_map(|names| names.into_iter().filter(|name| name != "any").collect()),
+    ]
+}
+
+fn buffer_size() -> impl Strategy<Value = BufferSize> {
+    let (least, most) = (BufferSize::LEAST.bytes(), BufferSize::MOST.bytes());
+    let sizes = prop_oneof![least..=most, (64..=1_u32 << 20).prop_map(|kib| kib << 10), Just(most)];
+    sizes.prop_map(|bytes| BufferSize::new(bytes).unwrap())
 }
 
 fn doors() -> impl Strategy<Value = Door> {
@@ -130,9 +168,12 @@ fn span() -> impl Strategy<Value = Duration> {
     ]
 }
 
+fn span_above_zero() -> impl Strategy<Value = Duration> {
+    span().prop_filter("above zero", |span| !span.is_zero())
+}
+
 fn failure_limit() -> impl Strategy<Value = FailureLimit> {
-    let above_zero = || span().prop_filter("above zero", |span| !span.is_zero());
-    (1..=FailureLimit::MAX_FAILURES, above_zero(), above_zero())
+    (1..=FailureLimit::MAX_FAILURES, span_above_zero(), span_above_zero())
         .prop_map(|(max_failures, window, lockout)| FailureLimit { max_failures, window, lockout })
 }
 

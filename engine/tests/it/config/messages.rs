@@ -148,6 +148,48 @@ fn other_values() {
 }
 
 #[test]
+fn options() {
+    let cases = [
+        "interface = eth0, , tun0",
+        "interface = eth0 # the WAN",
+        "interface = eth0 tun0",
+        "interface = /dev/eth0",
+        "interface = a-name-that-is-too-long, ..",
+        "interface = eth0:1",
+        "interface = eth0:",
+        "interface = eth0, any",
+        "interface = eth0, eth0",
+        "interface = e\x1b[31m\u{202e} h",
+        "buffersize =",
+        "buffersize = big",
+        "buffersize = 8 MB",
+        "buffersize = 8M # ring",
+        "buffersize = 1K",
+        "buffersize = 2G",
+        "statedir =",
+        "statedir = knockd",
+        "onstop =",
+        "onstop = closed",
+        "onstop = leave",
+        "logformat =",
+        "logformat = JSONL",
+        "logformat = syslog",
+        "loglimit = none",
+        "loglimit = 1000001",
+        "max_commands = 0",
+        "max_commands = 1025",
+        "command_timeout = 0",
+        "command_timeout = never",
+        "max_command = 3",
+        "bufer_size = 8M",
+        "state_dir = /x",
+        "[s]\nsequence = 1\nbuffersize = 8M",
+    ];
+    let cases = cases.map(|line| format!("[options]\n{line}").into_bytes());
+    insta::assert_snapshot!(report(&cases.each_ref().map(Vec::as_slice)));
+}
+
+#[test]
 fn commands() {
     let of_doors = door_report(&[
         "command = iptables \u{2013}A INPUT -s %IP% \u{2013}dport 22",

@@ -3,7 +3,10 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use knock_engine::config::{Door, FailureLimit, Grant, Sequences, Severity, parse};
+use knock_engine::config::{
+    BufferSize, Config, Door, FailureLimit, Grant, LogFormat, OnStop, Options, Sequences, Severity,
+    parse,
+};
 use knock_engine::packet::{Protocol, TcpFlags};
 
 use super::{config, severities};
@@ -61,9 +64,22 @@ fn every_key_has_its_place() {
     let messages: Vec<_> = parsed.diagnostics.iter().map(|found| &found.message).collect();
     assert_eq!(messages, ["cmd_timeout \"-1\" is taken as 4294967295 s"]);
     let config = parsed.config.unwrap();
-    assert_eq!((config.options.max_attempts, config.options.max_leases), (1000, 10));
-    assert_eq!(config.options.pid_file.as_deref(), Some("/p"));
-    assert_eq!(config.options.interface.as_deref(), Some("eth1"));
+    let expected = Options {
+        use_syslog: true,
+        log_file: Some("/l".to_owned()),
+        log_format: LogFormat::Json,
+        log_limit: 5,
+        pid_file: Some("/p".to_owned()),
+        interfaces: vec!["eth1".to_owned(), "tun0".to_owned()],
+        buffer_size: BufferSize::new(65_536).unwrap(),
+        state_dir: "/s".to_owned(),
+        on_stop: OnStop::Keep,
+        max_attempts: 1000,
+        max_leases: 10,
+        max_commands: 4,
+        command_timeout: Duration::from_secs(60),
+    };
+    assert_eq!(config.options, expected);
     let door = &config.doors[0];
     assert_eq!(door.seq_timeout, Duration::from_millis(1500));
     assert_eq!(door.flags.to_string(), "fin,syn,!rst,psh,!ack,urg");
@@ -99,7 +115,7 @@ fn defaults_are_those_of_the_rules() {
     let shorter = super::config("[s]\nretransmit_window = 0\nsequence = 7000\nmax_strays = OFF");
     assert_eq!(shorter.doors[0].retransmit_window, Duration::ZERO);
     assert_eq!(shorter.doors[0].max_strays, None);
-    assert_eq!(parse(b"").config.unwrap().doors, []);
+    assert_eq!(parse(b"").config.unwrap(), Config { options: Options::default(), doors: vec![] });
 }
 
 /// Configs that knockd 0.8 takes as they are (R50-R56); the names are those of its scenarios.
@@ -124,6 +140,7 @@ fn what_knockd_accepts_on_purpose_has_no_problem() {
         ("g04", "[s]\nsequence=7000\ntarget = 2001:DB8::99"),
         ("t09", "[a]\nsequence=7000,8000\nseq_timeout = 7s"),
         ("b10", "[a]\nsequence=7000\nstart_command = \nstop_command = close"),
+        ("an interface", "[options]\nInterface = eth0"),
         ("no values", "[options]\nlogfile =\ninterface =\n[a]b]\nsequence=+7000"),
         ("not UTF-8 in a comment", "[s]\nsequence=7000\n# Gr\u{fc}n"),
     ];
@@ -156,6 +173,7 @@ fn one_plain_meaning_is_a_warning() {
         "[s]\nsequence = 1\ncommand = x \u{2013}y",
         "[s]\nsequence = 1\nlockout = 1h",
         "[s]\nsequence = 1\nmax_failures = 0\nfailure_window = 1h",
+        "[options]\ninterface = eth0:1",
         &long,
     ];
     for text in warned {
@@ -197,6 +215,9 @@ fn what_knockd_refuses_or_nobody_means_is_an_error() {
         "[s]\nsequence=7000\ntarget = localhost",
         "[s]\nsequence=7000\nmax_strays = 1025",
         "[options]\nmax_leases = 0",
+        "[options]\ninterface = eth0, any",
+        "[options]\nstatedir = knockd",
+        "[options]\nbuffersize = 8 MB",
     ];
     for text in refused {
         assert!(severities(text).contains(&Severity::Error), "{text}");

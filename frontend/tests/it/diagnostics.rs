@@ -3,12 +3,13 @@
 use std::path::Path;
 
 use knock_engine::config::{Diagnostic, Replacement, Severity, is_printable, parse};
-use knock_replay::diagnostics::{Colour, Source, render};
+use knock_frontend::Program;
+use knock_frontend::diagnostics::{Colour, Source, render};
 use proptest::prelude::*;
 
 fn shown(text: &[u8], colour: Colour) -> String {
     let source = Source { path: Path::new("/etc/knockd.conf"), text };
-    render(source, &parse(text).diagnostics, colour)
+    render(Program("knock-replay"), source, &parse(text).diagnostics, colour)
 }
 
 /// Tells whether a terminal gets nothing but printable characters and line breaks.
@@ -49,7 +50,7 @@ fn colours_are_escape_sequences() {
 fn hostile_bytes_never_reach_the_terminal() {
     let text = include_bytes!("../../../fuzz/corpus/config/hostile");
     let source = Source { path: Path::new("/tmp/\x1b]0;x\x07\u{202e}\nconf"), text };
-    let rendered = render(source, &parse(text).diagnostics, Colour::Never);
+    let rendered = render(Program("knock-replay"), source, &parse(text).diagnostics, Colour::Never);
     assert!(is_harmless(&rendered), "{rendered:?}");
     insta::assert_snapshot!(rendered);
 }
@@ -106,8 +107,8 @@ proptest! {
             message,
         };
         let source = Source { path: Path::new("x"), text: &text };
-        let plain = render(source, std::slice::from_ref(&diagnostic), Colour::Never);
+        let plain = render(Program("knock-replay"), source, std::slice::from_ref(&diagnostic), Colour::Never);
         prop_assert!(is_harmless(&plain), "{:?}", plain);
-        let _ = render(source, &[diagnostic], Colour::Always);
+        let _ = render(Program("knock-replay"), source, &[diagnostic], Colour::Always);
     }
 }

@@ -8,6 +8,8 @@ use annotate_snippets::{AnnotationKind, Group, Level, Patch, Renderer, Snippet};
 use anstyle::Style;
 use knock_engine::config::{Diagnostic, Replacement, Severity, escape, is_printable};
 
+use crate::Program;
+
 /// The most problems that are shown; the rest is counted.
 const MAX_SHOWN: usize = 100;
 
@@ -42,12 +44,18 @@ pub struct Source<'a> {
 /// path and text have, nothing but printable characters and line breaks comes out, and with
 /// [`Colour::Always`] the escape sequences of colours.
 #[must_use]
-pub fn render(source: Source<'_>, diagnostics: &[Diagnostic], colour: Colour) -> String {
+pub fn render(
+    program: Program,
+    source: Source<'_>,
+    diagnostics: &[Diagnostic],
+    colour: Colour,
+) -> String {
     let mut rendered = String::new();
     if diagnostics.is_empty() {
         return rendered;
     }
     let path = escape(source.path.as_os_str().as_encoded_bytes());
+    let path = format!("{}: {path}", program.0);
     let mut line = LineFinder::new(source.text);
     let shown = choose(diagnostics);
     for diagnostic in &shown {
@@ -55,7 +63,7 @@ pub fn render(source: Source<'_>, diagnostics: &[Diagnostic], colour: Colour) ->
         write_one(&mut rendered, &path, diagnostic, &line, colour);
     }
     let hidden = diagnostics.len() - shown.len();
-    rendered += &format!("knock-replay: {path}: {}\n", count(diagnostics, hidden));
+    rendered += &format!("{path}: {}\n", count(diagnostics, hidden));
     rendered
 }
 
@@ -107,10 +115,8 @@ fn write_one(
         (Severity::Warning, _) => annotate_snippets::renderer::DEFAULT_WARNING_STYLE,
     };
     let Diagnostic { line: number, column, message, help, replacement, .. } = diagnostic;
-    *rendered += &format!(
-        "knock-replay: {path}:{number}:{column}: {style}{name}{style:#}: {}\n",
-        printable(message)
-    );
+    *rendered +=
+        &format!("{path}:{number}:{column}: {style}{name}{style:#}: {}\n", printable(message));
     let excerpt = Excerpt::new(line, &diagnostic.span);
     let span = excerpt.map(&diagnostic.span);
     let snippet = Snippet::source(excerpt.text.as_str())

@@ -1,0 +1,1 @@
+//! What the host is like now: interfaces, addresses and the default route, followed by netlink.

@@ -1,0 +1,20 @@
+//! The live daemon: the engine with a socket in front of it and commands behind it.
+//!
+//! Data flows one way: [`capture`] hears packets, the engine decides, the [`supervisor`] turns its
+//! actions into effects, and the shell carries these out. All decisions of the daemon's own
+//! (what runs when, what is tried again, what is written to disk before what) are the
+//! supervisor's, which like the engine has no clock, file, process or socket; everything else
+//! here does what it is told.
+
+pub mod capture;
+pub mod cli;
+pub mod clock;
+pub mod host;
+pub mod ledger;
+pub mod log;
+pub mod one_time;
+pub mod process;
+pub mod supervisor;
+
+/// The name that messages begin with.
+pub const PROGRAM: knock_frontend::Program = knock_frontend::Program("knockd");

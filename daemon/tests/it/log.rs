@@ -1,0 +1,9 @@
+//! The log: its lines, who can read them, and that it never holds anybody up.
+
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
+#![expect(clippy::wildcard_enum_match_arm, reason = "a test looks at the few kinds it is about")]
+
+mod lines;
+mod oracle;
+mod samples;
+mod sinks;

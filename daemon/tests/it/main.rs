@@ -1,0 +1,6 @@
+//! The tests of `knockd` that need no kernel, in one binary: it links once.
+
+mod log;
+mod process_children;
+mod process_event_loop;
+mod supervisor;

@@ -1,0 +1,5 @@
+//! The supervisor's promises: in scenarios that tell a story, and over random worlds.
+
+mod random;
+mod stories;
+mod world;

@@ -1,0 +1,3 @@
+//! The tests of what the programs have in common, in one binary: it links once.
+
+mod diagnostics;
