@@ -9,11 +9,13 @@
 pub mod capture;
 pub mod cli;
 pub mod clock;
+pub mod disk;
 pub mod host;
 pub mod ledger;
 pub mod log;
 pub mod one_time;
 pub mod process;
+pub mod settings;
 pub mod supervisor;
 
 /// The name that messages begin with.

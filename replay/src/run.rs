@@ -11,7 +11,10 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
+use knock_engine::config::Config;
 use knock_engine::local::LocalAddresses;
+use knock_frontend::config_file::{ConfigFile, Strictness};
+use knock_frontend::format::Counted;
 use thiserror::Error;
 
 use self::judge::Session;
@@ -25,9 +28,6 @@ use crate::report::{
     TextOptions, Totals,
 };
 use crate::trace::{Ending, OnDamage, TraceError, Traces};
-use knock_engine::config::Config;
-use knock_frontend::config_file::{ConfigFile, Strictness};
-use knock_frontend::format::Counted;
 
 /// What S4 assumes where nobody knows better.
 pub(crate) const ASSUMED_LOCAL: &str =
@@ -131,7 +131,9 @@ fn conclude(
 pub(crate) fn load_config(path: &Path, strictness: Strictness) -> anyhow::Result<Config> {
     let file = ConfigFile::read(path)?;
     file.show_problems(PROGRAM);
-    file.into_config(strictness).context("nothing was replayed")
+    file.show_notes(PROGRAM);
+    let name = path.display();
+    file.into_config(strictness).with_context(|| format!("{name}: nothing was replayed"))
 }
 
 /// Returns what to do about warnings of the config.

@@ -63,9 +63,8 @@ impl Limiter {
         }
         self.now = self.now.max(now);
         // A section's name is never empty, so that one is free for all the others.
-        let is_known = self.windows.contains_key(door);
-        let full = self.windows.len() >= Self::MAX_DOORS;
-        let name = if full && !is_known { "" } else { door };
+        let is_full = self.windows.len() >= Self::MAX_DOORS;
+        let name = if is_full && !self.windows.contains_key(door) { "" } else { door };
         let Some(window) = self.windows.get_mut(name) else {
             let name: Arc<str> = name.into();
             self.ends.push_back((self.now.saturating_add(SPAN), Arc::clone(&name)));

@@ -132,6 +132,12 @@ impl Logger {
         written.into_iter().all(|written| written)
     }
 
+    /// Says what is still to be said, and waits for it as [`Logger::flush`] does: the end.
+    pub fn finish(mut self, clock: Clock, patience: Duration) -> bool {
+        self.handle_timeout(Timestamp::MAX, clock);
+        self.flush(patience)
+    }
+
     /// Returns what is wrong with a target now, for those who ask how the daemon is.
     #[must_use]
     pub fn trouble(&self) -> Option<String> {

@@ -381,3 +381,33 @@ const fn process_token(child: ChildId) -> u64 {
 const fn pipe_token(child: ChildId) -> u64 {
     (child.0 << 1) | 1
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_child_without_a_descriptor_is_looked_after_by_the_alarm() {
+        let (mut children, mut events) = (Children::new().unwrap(), EventLoop::new().unwrap());
+        events.register(&children, 0, Interest::Readable).unwrap();
+        let spawn = Spawn {
+            child: ChildId(1),
+            kind: CommandKind::Stop,
+            command: "exit 3".to_owned(),
+            door: "ssh".to_owned(),
+            source: "192.0.2.7".parse().unwrap(),
+            network: "192.0.2.7/32".parse().unwrap(),
+        };
+        children.spawn(&spawn).unwrap();
+        let process = children.jobs.get_mut(&ChildId(1)).unwrap().process.as_mut().unwrap();
+        process.descriptor = None;
+        children.set_alarm();
+        let mut reports = Vec::new();
+        while reports.is_empty() {
+            events.wait(&mut Vec::new()).unwrap();
+            children.handle_ready(&mut |report| reports.push(report));
+        }
+        assert_eq!(reports, [Report::Exited { child: ChildId(1), exit: Exit::Status(3) }]);
+        assert!(children.jobs.is_empty());
+    }
+}

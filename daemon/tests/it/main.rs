@@ -1,6 +1,19 @@
-//! The tests of `knockd` that need no kernel, in one binary: it links once.
+//! The tests of `knockd`, in one binary: it links once.
 
+mod again;
+mod disk;
+mod filter;
+mod frames;
+mod host;
+mod ledger;
 mod log;
+mod netns;
+mod one_time;
 mod process_children;
+mod process_daemonize;
 mod process_event_loop;
+mod process_helper;
+mod process_notify;
+mod process_pidfile;
+mod process_privileges;
 mod supervisor;

@@ -15,6 +15,8 @@ use knockd::supervisor::{ChildId, Spawn};
 use proptest::prelude::*;
 use rustix::process::Signal;
 
+use super::process_helper::helper;
+
 /// Children, and who waits for them.
 struct Run {
     children: Children,
@@ -66,7 +68,7 @@ impl Run {
     }
 }
 
-fn spawn(child: u64, command: &str) -> Spawn {
+pub(crate) fn spawn(child: u64, command: &str) -> Spawn {
     Spawn {
         child: ChildId(child),
         kind: CommandKind::Start,
@@ -135,6 +137,35 @@ fn what_can_not_be_run_is_told_with_the_reason_and_nothing_is_left() {
     assert_eq!(run.children.running(), 0);
     run.spawn(1, "true");
     assert_eq!(run.exit(1), Exit::Status(0));
+}
+
+#[test]
+fn without_descriptors_nothing_is_run_and_what_runs_is_not_lost() {
+    let folder = tempfile::tempdir().unwrap();
+    let status = helper("no descriptors are left", folder.path()).output().unwrap().status;
+    assert!(status.success());
+    let told = fs::read_to_string(folder.path().join("told")).unwrap();
+    let refused = "could not be run: Too many open files (os error 24)";
+    assert_eq!(told, format!("{refused}; all ended; again: true"));
+}
+
+#[test]
+fn who_is_started_with_children_ignored_still_hears_how_they_end() {
+    for (case, expected) in [
+        ("children are ignored no more", "exited with status 4"),
+        // Otherwise it is at least told that it is not known.
+        ("children are ignored", "could not be run: how it ended is lost"),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let helper = helper(case, folder.path());
+        // The shell does not do this one.
+        let mut env = std::process::Command::new("env");
+        env.arg("--ignore-signal=CHLD").arg(helper.get_program()).args(helper.get_args());
+        env.envs(helper.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        assert!(env.output().unwrap().status.success());
+        let told = fs::read_to_string(folder.path().join("told")).unwrap();
+        assert!(told.starts_with(expected), "{told}");
+    }
 }
 
 #[test]

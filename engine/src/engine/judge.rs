@@ -2,6 +2,7 @@
 
 use std::num::NonZeroU16;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::chain::{NO_SLOT, SlotId};
 use super::places::{Identity, Places, Source};
@@ -36,8 +37,9 @@ impl Engine {
     /// Lists the doors for which a packet is a knock packet; tells whether it concerns any door,
     /// also as a stray (S5).
     pub(super) fn collect_knocked(&self, list: &mut Vec<Concern>, packet: &Packet) -> bool {
-        let knocked = self.doors.knocked_by(packet, &self.local);
-        list.extend(knocked.map(|door| Concern { door, place: NO_SLOT, is_knock: true }));
+        for door in self.doors.knocked_by(packet, &self.local) {
+            list.push(Concern { door, place: NO_SLOT, is_knock: true });
+        }
         !list.is_empty() || self.doors.is_stray_anywhere(packet, &self.local)
     }
 
@@ -129,7 +131,6 @@ impl Engine {
             self.remember(place, knock);
             let progress = self.progress_after_step(id, now);
             self.places.step(id, now);
-            self.arm(knock.door);
             self.emit_packet(&knock, EventKind::Stage, Some(progress));
             if stage + 1 == length {
                 self.complete(id, knock, progress);
@@ -138,7 +139,7 @@ impl Engine {
             let ticket = self.clock.ticket();
             self.places.restart(id, ticket, knock.identity);
             self.arm(knock.door);
-            let progress = self.first_progress(id);
+            let progress = self.first_progress(id, length);
             self.emit_packet(&knock, EventKind::Restart, Some(progress));
         } else if matches(stage - 1) {
             self.remember(place, knock);
@@ -170,14 +171,24 @@ impl Engine {
 
     /// Begins an attempt (S7).
     fn start(&mut self, place: Option<SlotId>, knock: KnockPacket<'_>, length: usize) {
-        let id = place.unwrap_or_else(|| {
+        if place.is_none() {
             self.make_room(Places::victim);
-            self.places.create(&knock.source, knock.door)
-        });
+        }
         let ticket = self.clock.ticket();
-        self.places.begin(id, ticket, knock.identity);
-        self.arm(knock.door);
-        let progress = self.first_progress(id);
+        let id = match place {
+            Some(id) => {
+                self.places.begin(id, ticket, knock.identity);
+                id
+            }
+            None => {
+                let whose = (&knock.source, knock.door);
+                self.places.create_attempt(whose, ticket, knock.identity)
+            }
+        };
+        if self.places.next_to_expire(knock.door) == Some(id) {
+            self.arm(knock.door);
+        }
+        let progress = self.first_progress(id, length);
         self.emit_packet(&knock, EventKind::Stage, Some(progress));
         if length == 1 {
             self.complete(id, knock, progress);
@@ -262,8 +273,11 @@ impl Engine {
 
     fn end(&mut self, id: SlotId) {
         let (_, door) = self.places.owner(id);
+        let was_next = self.places.next_to_expire(door) == Some(id);
         self.places.end(id);
-        self.arm(door);
+        if was_next {
+            self.arm(door);
+        }
     }
 
     /// Counts a failed attempt and tells whether it brought a lockout (S13).
@@ -295,7 +309,7 @@ impl Engine {
         self.emit_packet(&knock, EventKind::Open, Some(progress));
         self.end(id);
         self.use_line(&knock);
-        let door = Arc::clone(&self.doors.get(knock.door).door);
+        let door = &self.doors.get(knock.door).door;
         let (at, source) = (self.clock.now(), knock.packet.source);
         if door.start_command(source).is_none() {
             return;
@@ -303,6 +317,7 @@ impl Engine {
         if door.stop_command(source).is_some() {
             self.lease(&knock);
         } else if self.cooldowns.admit(knock.door, knock.source.key, door.cooldown, at) {
+            let door = Arc::clone(door);
             let start = Action::Start { at, door, source, until: None };
             self.outputs.push_back(Output::Action(start));
         } else {
@@ -313,13 +328,12 @@ impl Engine {
     /// Opens a door that has a stop command, or keeps it open (S11).
     fn lease(&mut self, knock: &KnockPacket<'_>) {
         let state = self.doors.get(knock.door);
-        let (door, namesake) = (Arc::clone(&state.door), state.namesake);
         let (at, source) = (self.clock.now(), knock.packet.source);
-        let until = at.saturating_add(door.cmd_timeout);
-        if let Some(id) = self.leases.renewable(knock.door, &door, source) {
-            let ticket = self.clock.ticket();
-            self.leases.renew(id, until, ticket);
-            self.schedule.set_lease(id, Some((until, ticket)));
+        let until = at.saturating_add(state.door.cmd_timeout);
+        if let Some(id) = self.leases.renewable(knock.door, &state.door, source) {
+            let former = self.leases.renew(id, (until, self.clock.ticket()));
+            self.arm_lane(former);
+            self.arm_lane(self.leases.get(id).lane());
             let door = Arc::clone(&self.leases.get(id).door);
             self.emit(DoorEvent {
                 at,
@@ -334,9 +348,13 @@ impl Engine {
             self.refused += 1;
             self.emit_packet(knock, EventKind::Refused, None);
         } else {
-            let due = (until, self.clock.ticket());
-            let id = self.leases.grant(knock.door, (Arc::clone(&door), namesake), source, due);
-            self.schedule.set_lease(id, Some(due));
+            let door = Arc::clone(&state.door);
+            let its = (Arc::clone(&door), state.namesake);
+            let id = self.leases.grant(knock.door, its, source, (until, self.clock.ticket()));
+            let lane = self.leases.get(id).lane();
+            if self.leases.next_to_end(lane) == Some(id) {
+                self.arm_lane(lane);
+            }
             let start = Action::Start { at, door, source, until: Some(until) };
             self.outputs.push_back(Output::Action(start));
         }
@@ -417,10 +435,16 @@ impl Engine {
         progress
     }
 
-    /// Returns how an attempt stands at its first knock.
-    fn first_progress(&self, id: SlotId) -> Progress {
-        let progress = self.progress(id, self.clock.now());
-        Progress { gap: None, ..progress.expect("an attempt has just begun") }
+    /// Returns how an attempt at a sequence of this length stands at its first knock.
+    fn first_progress(&self, id: SlotId, length: usize) -> Progress {
+        let deadline = self.places.deadline(id);
+        Progress {
+            stage: 1,
+            of: of(length),
+            gap: None,
+            elapsed: Duration::ZERO,
+            margin: deadline.saturating_duration_since(self.clock.now()),
+        }
     }
 
     /// Returns the progress of a source without an attempt.
@@ -429,15 +453,19 @@ impl Engine {
             stage: 0,
             of: self.sequence_length(door),
             gap: None,
-            elapsed: std::time::Duration::ZERO,
-            margin: std::time::Duration::ZERO,
+            elapsed: Duration::ZERO,
+            margin: Duration::ZERO,
         })
     }
 
     fn sequence_length(&self, door: DoorIndex) -> u8 {
-        let length = self.doors.get(door).sequence().map_or(0, |its| its.knocks().len());
-        u8::try_from(length).expect("a sequence has at most 32 knocks")
+        of(self.doors.get(door).sequence().map_or(0, |its| its.knocks().len()))
     }
+}
+
+/// Returns the length of a sequence as events tell it.
+fn of(length: usize) -> u8 {
+    u8::try_from(length).expect("a sequence has at most 32 knocks")
 }
 
 /// Tells whether a packet matches the step of that number, counted from 0.

@@ -7,7 +7,7 @@ use hashbrown::HashTable;
 use slab::Slab;
 
 use super::DoorIndex;
-use super::chain::{SlotId, slot_id};
+use super::chain::{Link, Linked, List, SlotId, slot_id};
 use super::schedule::{Due, Ticket};
 use super::source::{KeyedHasher, SourceKey};
 use crate::config::Door;
@@ -19,19 +19,47 @@ pub(super) struct Lease {
     pub(super) source: SourceKey,
     /// The door as it was when the lease began: the stop belongs to that start (S16).
     pub(super) door: Arc<Door>,
-    pub(super) until: Timestamp,
-    pub(super) ticket: Ticket,
+    until: Timestamp,
+    ticket: Ticket,
     /// How many doors of the same name stood before it in the config.
     namesake: u16,
     /// The door that a completion must be at to renew it; none where that door is gone.
     renewed_at: Option<DoorIndex>,
     /// Another lease has taken its part: the door's commands had changed meanwhile.
     is_superseded: bool,
+    lane: Lane,
+    link: Link,
+}
+
+/// A list of leases that end in the order in which they were put there. Each door has one, for its
+/// leases all last equally long from the knock that granted or renewed them.
+pub(super) type Lane = u32;
+
+/// The lane of leases from before a new config or a step of the clock; none are added later.
+const FORMER: Lane = 0;
+
+fn lane_of(door: DoorIndex) -> Lane {
+    Lane::from(door) + 1
+}
+
+impl Linked<()> for Lease {
+    fn link(&mut self, _chain: ()) -> &mut Link {
+        &mut self.link
+    }
+
+    fn peek(&self, _chain: ()) -> Link {
+        self.link
+    }
 }
 
 impl Lease {
-    pub(super) fn due(&self) -> Due {
+    fn due(&self) -> Due {
         (self.until, self.ticket)
+    }
+
+    /// Returns the lane that it is in.
+    pub(super) fn lane(&self) -> Lane {
+        self.lane
     }
 
     /// Tells whether the door as it is now does for this source what the lease's door did.
@@ -51,11 +79,13 @@ pub(super) struct Leases {
     /// The leases that a completion can renew, by door and source.
     index: HashTable<SlotId>,
     hasher: KeyedHasher,
+    lanes: Vec<List>,
 }
 
 impl Leases {
-    pub(super) fn new(hasher: KeyedHasher) -> Self {
-        Self { slots: Slab::new(), index: HashTable::new(), hasher }
+    pub(super) fn new(hasher: KeyedHasher, doors: usize) -> Self {
+        let lanes = vec![List::default(); doors + 1];
+        Self { slots: Slab::new(), index: HashTable::new(), hasher, lanes }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -85,11 +115,53 @@ impl Leases {
         self.slots[id as usize].matches(door).then_some(id)
     }
 
-    /// Makes a lease last until a new deadline.
-    pub(super) fn renew(&mut self, id: SlotId, until: Timestamp, ticket: Ticket) {
+    /// Returns all lanes.
+    pub(super) fn lanes(&self) -> impl Iterator<Item = Lane> + use<> {
+        (0..).take(self.lanes.len())
+    }
+
+    /// Returns the lease of a lane that ends next.
+    pub(super) fn next_to_end(&self, lane: Lane) -> Option<SlotId> {
+        self.lanes[lane as usize].first()
+    }
+
+    /// Returns when the next lease of a lane ends.
+    pub(super) fn next_due(&self, lane: Lane) -> Option<Due> {
+        self.next_to_end(lane).map(|id| self.get(id).due())
+    }
+
+    /// Makes a lease last until a new deadline. Returns the lane in which it was.
+    pub(super) fn renew(&mut self, id: SlotId, (until, ticket): Due) -> Lane {
+        let former = self.leave_lane(id);
         let lease = &mut self.slots[id as usize];
         lease.until = until;
         lease.ticket = ticket;
+        let door = lease.renewed_at.expect("only the lease of a door can be renewed");
+        self.join_lane(id, lane_of(door));
+        former
+    }
+
+    fn join_lane(&mut self, id: SlotId, lane: Lane) {
+        self.slots[id as usize].lane = lane;
+        self.lanes[lane as usize].push(&mut self.slots, (), id);
+    }
+
+    fn leave_lane(&mut self, id: SlotId) -> Lane {
+        let lane = self.slots[id as usize].lane;
+        self.lanes[lane as usize].remove(&mut self.slots, (), id);
+        lane
+    }
+
+    /// Puts all leases into the lane of former ones, and makes lanes for so many doors.
+    fn leave_all_lanes(&mut self, doors: usize) {
+        self.lanes.clear();
+        self.lanes.resize(doors + 1, List::default());
+        let mut all: Vec<(Due, SlotId)> =
+            self.slots.iter().map(|(id, lease)| (lease.due(), slot_id(id))).collect();
+        all.sort_unstable();
+        for (_, id) in all {
+            self.join_lane(id, FORMER);
+        }
     }
 
     /// Adds a lease. One that the source holds at that door already can't be renewed any more.
@@ -113,13 +185,16 @@ impl Leases {
             namesake,
             renewed_at: None,
             is_superseded: false,
+            lane: FORMER,
+            link: Link::LOOSE,
         }));
+        self.join_lane(id, lane_of(index));
         self.enlist(id, index);
         id
     }
 
     fn enlist(&mut self, id: SlotId, door: DoorIndex) {
-        let Self { slots, index, hasher } = self;
+        let Self { slots, index, hasher, .. } = self;
         slots[id as usize].renewed_at = Some(door);
         let hash_of = |id: &SlotId| {
             let lease: &Lease = &slots[*id as usize];
@@ -139,31 +214,33 @@ impl Leases {
     /// Ends a lease.
     pub(super) fn remove(&mut self, id: SlotId) -> Lease {
         self.unlist(id);
+        self.leave_lane(id);
         self.slots.remove(id as usize)
     }
 
-    /// Moves all deadlines with the clock, so that what remains of them remains (S1). Returns
-    /// the leases as they are due now.
-    pub(super) fn step_clock(&mut self, from: Timestamp, to: Timestamp) -> Vec<(Due, SlotId)> {
-        let mut all = self.due();
-        all.sort_unstable_by_key(|((until, ticket), id)| (*ticket, *until, *id));
-        for (order, (_, id)) in (0..).zip(&all) {
+    /// Moves all deadlines with the clock, so that what remains of them remains (S1).
+    pub(super) fn step_clock(&mut self, from: Timestamp, to: Timestamp) {
+        let mut all: Vec<_> = (self.slots.iter())
+            .map(|(id, lease)| (lease.ticket, lease.until, slot_id(id)))
+            .collect();
+        all.sort_unstable();
+        for (order, (.., id)) in (0..).zip(&all) {
             let lease = &mut self.slots[*id as usize];
             lease.until = lease.until.moved(from, to);
             // Older than whatever is set from now on, and among themselves in the old order.
             lease.ticket = Ticket { since: Timestamp::ZERO, order };
         }
-        self.due()
+        self.leave_all_lanes(self.lanes.len() - 1);
     }
 
-    /// Returns when each lease is due.
-    pub(super) fn due(&self) -> Vec<(Due, SlotId)> {
-        self.slots.iter().map(|(id, lease)| (lease.due(), slot_id(id))).collect()
-    }
-
-    /// Replaces the doors (S16): `door_named` finds the door of a name, and among several of the
-    /// same name that of the same place.
-    pub(super) fn replace_doors(&mut self, door_named: impl Fn(&str, u16) -> Option<DoorIndex>) {
+    /// Replaces the doors by so many others (S16): `door_named` finds the door of a name, and
+    /// among several of the same name that of the same place.
+    pub(super) fn replace_doors(
+        &mut self,
+        doors: usize,
+        door_named: impl Fn(&str, u16) -> Option<DoorIndex>,
+    ) {
+        self.leave_all_lanes(doors);
         self.index.clear();
         let ids: Vec<SlotId> = self.slots.iter().map(|(id, _)| slot_id(id)).collect();
         for id in ids {

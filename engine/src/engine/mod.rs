@@ -17,14 +17,13 @@ use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use self::chain::SlotId;
 use self::cooldowns::Cooldowns;
 pub use self::doors::Disregard;
 use self::doors::Doors;
 use self::failures::Failures;
-use self::leases::Leases;
+use self::leases::{Lane, Leases};
 use self::places::{DoorQueues, Places};
-use self::schedule::{Cause, Clock, Due, Schedule, Tick};
+use self::schedule::{Cause, Clock, Schedule, Tick};
 pub use self::source::HashKey;
 use self::source::{KeyedHasher, SourceKey};
 use crate::config::{Config, Door, Options};
@@ -115,7 +114,7 @@ impl Engine {
         let (attempts, leases) = (table_size(options.max_attempts), table_size(options.max_leases));
         Self {
             places: Places::new(hasher.clone(), queues(&doors)),
-            leases: Leases::new(hasher.clone()),
+            leases: Leases::new(hasher.clone(), config.doors.len()),
             failures: Failures::new(hasher.clone(), attempts),
             cooldowns: Cooldowns::new(hasher, leases),
             options,
@@ -129,6 +128,12 @@ impl Engine {
             unremembered: 0,
             refused: 0,
         }
+    }
+
+    /// Brings what the engine knows of these sources into the processor's caches, all at once:
+    /// packets of theirs that are handled soon are handled faster. Changes nothing.
+    pub fn anticipate(&self, sources: impl Iterator<Item = IpAddr>) {
+        self.places.anticipate(sources);
     }
 
     /// Handles one packet. Deadlines at or before `now` fire first, so a knock on its deadline
@@ -170,14 +175,13 @@ impl Engine {
         self.places.replace_doors(queues(&doors), successor);
         self.failures.replace_doors(successor);
         self.cooldowns.replace_doors(successor);
-        self.leases.replace_doors(door_named);
+        self.leases.replace_doors(config.doors.len(), door_named);
         self.failures.set_capacity(attempts);
         self.cooldowns.set_capacity(table_size(config.options.max_leases));
         drop(names);
         self.doors = doors;
         self.options = config.options;
-        let leases = self.leases.due();
-        self.reschedule(&leases);
+        self.reschedule();
     }
 
     /// Replaces the local addresses (S4). Attempts and leases stay.
@@ -203,8 +207,8 @@ impl Engine {
                 let door = Arc::clone(&self.doors.get(index).door);
                 Deadline { at, cause: DeadlineCause::Timeout, door, source: source.address() }
             }
-            Cause::Lease(id) => {
-                let lease = self.leases.get(id);
+            Cause::Lease(lane) => {
+                let lease = self.leases.get(self.leases.next_to_end(lane).expect(HAS_LEASES));
                 let (door, source) = (Arc::clone(&lease.door), lease.source.address());
                 Deadline { at, cause: DeadlineCause::Close, door, source }
             }
@@ -278,10 +282,12 @@ impl Engine {
 
     /// Fires the deadlines at or before `now`.
     fn fire(&mut self, now: Timestamp) {
-        while let Some((at, cause)) = self.schedule.first().filter(|(at, _)| *at <= now) {
+        while self.schedule.is_due(now)
+            && let Some((at, cause)) = self.schedule.first()
+        {
             match cause {
                 Cause::Attempt(door) => self.time_out(door, at),
-                Cause::Lease(id) => self.close(id, at),
+                Cause::Lease(lane) => self.close(lane, at),
             }
         }
     }
@@ -292,17 +298,17 @@ impl Engine {
         self.places.clear();
         self.failures.step_clock(from, to);
         self.cooldowns.step_clock(from, to);
-        let leases = self.leases.step_clock(from, to);
-        self.clock.set(to, u32::try_from(leases.len()).unwrap_or(u32::MAX));
+        self.leases.step_clock(from, to);
+        self.clock.set(to, u32::try_from(self.leases.len()).unwrap_or(u32::MAX));
         self.outputs.push_back(Output::Event(Event::ClockStep { at: to, from }));
-        self.reschedule(&leases);
+        self.reschedule();
     }
 
     /// Makes the schedule anew.
-    fn reschedule(&mut self, leases: &[(Due, SlotId)]) {
+    fn reschedule(&mut self) {
         self.schedule.clear();
-        for (due, id) in leases {
-            self.schedule.set_lease(*id, Some(*due));
+        for lane in self.leases.lanes() {
+            self.arm_lane(lane);
         }
         for (door, _) in self.doors.iter() {
             self.schedule.set_attempt(door, self.places.next_due(door));
@@ -312,6 +318,11 @@ impl Engine {
     /// Keeps a door's entry in the schedule that of its next attempt to time out.
     fn arm(&mut self, door: DoorIndex) {
         self.schedule.set_attempt(door, self.places.next_due(door));
+    }
+
+    /// Keeps a lane's entry in the schedule that of its next lease to end.
+    fn arm_lane(&mut self, lane: Lane) {
+        self.schedule.set_lease(lane, self.leases.next_due(lane));
     }
 
     /// Ends the door's attempt whose deadline has passed (S9).
@@ -331,10 +342,11 @@ impl Engine {
         self.arm(door);
     }
 
-    /// Ends a lease whose deadline has passed (S11).
-    fn close(&mut self, id: SlotId, at: Timestamp) {
+    /// Ends the lane's lease whose deadline has passed (S11).
+    fn close(&mut self, lane: Lane, at: Timestamp) {
+        let id = self.leases.next_to_end(lane).expect(HAS_LEASES);
         let lease = self.leases.remove(id);
-        self.schedule.set_lease(id, None);
+        self.arm_lane(lane);
         let source = lease.source.address();
         self.emit(DoorEvent {
             at,
@@ -347,6 +359,9 @@ impl Engine {
         self.outputs.push_back(Output::Action(Action::Stop { at, door: lease.door, source }));
     }
 }
+
+/// What an entry of the schedule means.
+const HAS_LEASES: &str = "a scheduled lane has leases";
 
 /// Returns a table's size as its option gives it.
 fn table_size(limit: u32) -> usize {

@@ -117,16 +117,26 @@ struct Extra {
 /// The lists of a door, and the spans that order them.
 #[derive(Debug)]
 pub(super) struct DoorQueues {
-    pub(super) seq_timeout: Duration,
-    pub(super) retransmit_window: Duration,
+    /// In nanoseconds; a deadline beyond the last stamp is never reached, whatever the sum.
+    seq_timeout_ns: u64,
+    /// In nanoseconds.
+    retransmit_window_ns: u128,
     attempts: List,
     memory: List,
 }
 
 impl DoorQueues {
     pub(super) fn new(seq_timeout: Duration, retransmit_window: Duration) -> Self {
-        let (attempts, memory) = (List::default(), List::default());
-        Self { seq_timeout, retransmit_window, attempts, memory }
+        Self {
+            seq_timeout_ns: u64::try_from(seq_timeout.as_nanos()).unwrap_or(u64::MAX),
+            retransmit_window_ns: retransmit_window.as_nanos(),
+            attempts: List::default(),
+            memory: List::default(),
+        }
+    }
+
+    fn clear(&mut self) {
+        (self.attempts, self.memory) = (List::default(), List::default());
     }
 }
 
@@ -199,6 +209,26 @@ impl Places {
         self.sources.find(source.hash, is_its).unwrap_or(NO_SLOT)
     }
 
+    /// Reads from memory what [`Self::first_of`] will look at. These reads don't wait for each
+    /// other, as those of one look-up after the other would.
+    pub(super) fn anticipate(&self, mut sources: impl Iterator<Item = IpAddr>) {
+        let mut hashes = [0; 16];
+        loop {
+            // Hashes first: the shorter a loop, the more of its reads are under way at a time.
+            let mut count = 0;
+            for (hash, address) in hashes.iter_mut().zip(&mut sources) {
+                *hash = self.source(address).hash;
+                count += 1;
+            }
+            for hash in &hashes[..count] {
+                std::hint::black_box(self.sources.likely(*hash));
+            }
+            if count < hashes.len() {
+                return;
+            }
+        }
+    }
+
     /// Makes the key of an address in this table.
     pub(super) fn source(&self, address: IpAddr) -> Source {
         let key = SourceKey::new(address);
@@ -228,9 +258,15 @@ impl Places {
         })
     }
 
+    /// Returns the deadline of a place's attempt, or of the one that it had.
+    pub(super) fn deadline(&self, id: SlotId) -> Timestamp {
+        self.due(&self.slots[id as usize]).0
+    }
+
     fn due(&self, place: &Place) -> Due {
-        let timeout = self.queues[usize::from(place.door)].seq_timeout;
-        (place.first.saturating_add(timeout), place.ticket())
+        let timeout_ns = self.queues[usize::from(place.door)].seq_timeout_ns;
+        let deadline_ns = place.first.as_nanos().saturating_add(timeout_ns);
+        (Timestamp::from_nanos(deadline_ns), place.ticket())
     }
 
     /// Returns the next deadline of a door's attempts.
@@ -273,6 +309,25 @@ impl Places {
 
     /// Makes an idle place.
     pub(super) fn create(&mut self, source: &Source, door: DoorIndex) -> SlotId {
+        let id = self.insert(source, door);
+        self.idle.push(&mut self.slots, Chain::Class, id);
+        id
+    }
+
+    /// Makes a place with an attempt.
+    pub(super) fn create_attempt(
+        &mut self,
+        (source, door): (&Source, DoorIndex),
+        ticket: Ticket,
+        opening: Option<Identity>,
+    ) -> SlotId {
+        let id = self.insert(source, door);
+        self.begin_loose(id, ticket, opening);
+        id
+    }
+
+    /// Makes a place that is neither idle nor has an attempt, so it can't stay so.
+    fn insert(&mut self, source: &Source, door: DoorIndex) -> SlotId {
         let id = slot_id(self.slots.insert(Place {
             source: source.key,
             door,
@@ -286,7 +341,6 @@ impl Places {
             sibling: NO_SLOT,
             links: [Link::LOOSE; 4],
         }));
-        self.idle.push(&mut self.slots, Chain::Class, id);
         self.link_sibling(id, source.hash);
         id
     }
@@ -295,9 +349,9 @@ impl Places {
     fn link_sibling(&mut self, id: SlotId, hash: u64) {
         let Self { slots, sources, hasher, .. } = self;
         let (source, door) = (slots[id as usize].source, slots[id as usize].door);
-        let Some(head) = sources.find(hash, |other| slots[other as usize].source == source) else {
-            return sources.insert(hash, id, |other| hasher.hash(&slots[other as usize].source, 0));
-        };
+        let is_its = |other: SlotId| slots[other as usize].source == source;
+        let hash_of = |other: SlotId| hasher.hash(&slots[other as usize].source, 0);
+        let Some(head) = sources.find_or_insert(hash, id, is_its, hash_of) else { return };
         if door < slots[head as usize].door {
             slots[id as usize].sibling = head;
             return sources.replace(hash, head, id);
@@ -337,6 +391,11 @@ impl Places {
     /// Begins an attempt at an idle place, with the packet that began it if that is remembered.
     pub(super) fn begin(&mut self, id: SlotId, ticket: Ticket, opening: Option<Identity>) {
         self.idle.remove(&mut self.slots, Chain::Class, id);
+        self.begin_loose(id, ticket, opening);
+    }
+
+    /// Begins an attempt at a place that is not among the idle ones (any more).
+    fn begin_loose(&mut self, id: SlotId, ticket: Ticket, opening: Option<Identity>) {
         self.stage_one.push(&mut self.slots, Chain::Class, id);
         self.by_age.push(&mut self.slots, Chain::Age, id);
         self.attempts += 1;
@@ -449,9 +508,7 @@ impl Places {
         self.extras.clear();
         self.remembered.clear();
         self.stray_ports.clear();
-        for queue in &mut self.queues {
-            *queue = DoorQueues::new(queue.seq_timeout, queue.retransmit_window);
-        }
+        self.queues.iter_mut().for_each(DoorQueues::clear);
         self.by_age = List::default();
         self.stage_one = List::default();
         self.idle = List::default();

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::DoorIndex;
-use super::chain::SlotId;
+use super::leases::Lane;
 use super::queue::Queue;
 use crate::time::Timestamp;
 
@@ -72,8 +72,8 @@ pub(super) enum Cause {
     /// The oldest attempt of a door. Attempts of one door expire in the order in which they
     /// began, so one entry a door is enough, however many attempts there are.
     Attempt(DoorIndex),
-    /// A lease.
-    Lease(SlotId),
+    /// The lease of a lane that ends next, for the same reason.
+    Lease(Lane),
 }
 
 /// All deadlines that bring an output.
@@ -89,9 +89,15 @@ impl Schedule {
         self.attempts.set(u32::from(door), due);
     }
 
-    /// Sets when a lease is due; never for one that has ended.
-    pub(super) fn set_lease(&mut self, lease: SlotId, due: Option<Due>) {
-        self.leases.set(lease, due);
+    /// Sets when the next lease of a lane is due; never for none.
+    pub(super) fn set_lease(&mut self, lane: Lane, due: Option<Due>) {
+        self.leases.set(lane, due);
+    }
+
+    /// Tells whether a deadline is at or before `now`.
+    pub(super) fn is_due(&self, now: Timestamp) -> bool {
+        let is_past = |queue: &Queue<Due>| queue.first().is_some_and(|((at, _), _)| at <= now);
+        is_past(&self.attempts) || is_past(&self.leases)
     }
 
     /// Returns the deadline that fires first.
@@ -100,7 +106,7 @@ impl Schedule {
             let door = DoorIndex::try_from(door).expect("it was set for a door");
             (due, Cause::Attempt(door))
         });
-        let lease = self.leases.first().map(|(due, lease)| (due, Cause::Lease(lease)));
+        let lease = self.leases.first().map(|(due, lane)| (due, Cause::Lease(lane)));
         let ((at, _), cause) = attempt.into_iter().chain(lease).min()?;
         Some((at, cause))
     }

@@ -40,6 +40,8 @@ pub struct Totals {
     pub damage: Vec<Damage>,
     /// The doors' own totals, in the order of the config.
     pub doors: Vec<DoorTotals>,
+    /// The door of the output before, which often is that of the next.
+    latest: usize,
 }
 
 impl Totals {
@@ -64,6 +66,7 @@ impl Totals {
             truncated: false,
             damage: Vec::new(),
             doors: doors.into_iter().map(DoorTotals::new).collect(),
+            latest: 0,
         }
     }
 
@@ -114,12 +117,16 @@ impl Totals {
     /// Counts what an output says. Actions follow from events and are not counted.
     pub fn count_output(&mut self, output: &Output, doors: &Doors) {
         let Output::Event(event) = output else { return };
-        let totals = event.door().and_then(|door| self.doors.get_mut(doors.index(door)?));
+        let index = event.door().and_then(|door| {
+            if doors.is(self.latest, door) { Some(self.latest) } else { doors.index(door) }
+        });
+        self.latest = index.unwrap_or(self.latest);
+        let totals = index.and_then(|index| self.doors.get_mut(index));
         match (event, totals) {
             (Event::ClockStep { .. }, _) => self.clock_steps += 1,
             (Event::Disabled { .. }, Some(totals)) => totals.disabled = true,
             (Event::Door(event), Some(totals)) => {
-                let stage = event.progress.map_or(0, |progress| progress.stage);
+                let stage = event.progress.as_ref().map_or(0, |progress| progress.stage);
                 totals.count(event.kind, stage);
             }
             (Event::Disabled { .. } | Event::Door(_), None) => {}
@@ -325,6 +332,11 @@ impl Doors {
     /// Returns the doors' names, in the order of the config.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.all.iter().map(|door| door.name.as_str())
+    }
+
+    /// Tells whether this very door is the one at a place of the config.
+    fn is(&self, index: usize, door: &Arc<Door>) -> bool {
+        self.all.get(index).is_some_and(|known| Arc::ptr_eq(known, door))
     }
 
     /// Returns which of the doors this is; `None` for a door of another config.

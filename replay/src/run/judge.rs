@@ -2,18 +2,18 @@
 
 use std::fs::File;
 
-use knock_engine::config::Config;
+use knock_engine::config::{Config, Sequences};
 use knock_engine::local::LocalAddresses;
 use knock_engine::packet::{Packet, TcpFlags};
 use knock_engine::time::Timestamp;
-use knock_engine::wire::{self, Segment, Undecoded};
+use knock_engine::wire::{self, LinkType, Segment, Undecoded};
 use knock_engine::{Engine, HashKey};
 
 use super::link::LinkTypes;
 use super::progress::Progress;
 use super::{Judge, OutputError};
 use crate::report::{Doors, LocalOrigin, Origin, Report, Tally, Totals};
-use crate::trace::{Frame, Traces};
+use crate::trace::{Format, Frame, Sieve, Traces};
 
 /// An engine at work, with what it tells and what is counted.
 pub(super) struct Session {
@@ -30,9 +30,21 @@ pub(super) struct Session {
     links: LinkTypes,
     /// Frames that could not be decoded, by cause.
     skipped: [u64; Undecoded::ALL.len()],
+    /// The candidates that were read but not judged yet.
+    batch: Vec<Candidate>,
+}
+
+/// A packet that some door may care for.
+struct Candidate {
+    packet: Packet,
+    at: Timestamp,
+    origin: Origin,
 }
 
 impl Session {
+    /// How many candidates are read before they are judged: enough for the processor to fetch
+    /// what the engine knows of them all at once, few enough to stay in its fastest cache.
+    const BATCH: usize = 32;
     /// The key of the engine's tables. No output depends on it (S15).
     const KEY: HashKey = HashKey([0x736573616d65, 0x6b6e6f636b]);
 
@@ -54,7 +66,18 @@ impl Session {
             recorded: 0,
             links: LinkTypes::default(),
             skipped: [0; _],
+            batch: Vec::with_capacity(Self::BATCH),
         }
+    }
+
+    /// Returns how many candidates may be read before they are judged: only one of what comes live,
+    /// and only one where judging it could make a candidate of the next packet, because it uses up
+    /// a one-time sequence, or where a trace may tell a local address between the two.
+    fn batch_size(&self, traces: &Traces<File>) -> usize {
+        let mut doors = self.doors.all().iter();
+        let is_lasting = doors.all(|door| matches!(door.sequences, Sequences::Fixed(_)));
+        let is_pcap = traces.readers().iter().all(|its| its.format() == Some(Format::Pcap));
+        if is_lasting && is_pcap && !self.live { Self::BATCH } else { 1 }
     }
 
     /// Tells the engine of local addresses that a pcapng has told since the last packet (S4).
@@ -70,12 +93,21 @@ impl Session {
         self.engine.handle_local_addresses(local);
     }
 
-    fn judge(&mut self, packet: &Packet, at: Timestamp, origin: Origin) -> std::io::Result<()> {
-        self.totals.judged += 1;
-        self.engine.handle_packet(packet, at);
-        let told = self.drain(Some(origin))?;
-        self.report.packet(packet, at, origin)?;
-        if told && self.live { self.report.flush() } else { Ok(()) }
+    /// Judges the candidates that were read.
+    fn judge_batch(&mut self) -> std::io::Result<()> {
+        let mut batch = std::mem::take(&mut self.batch);
+        self.engine.anticipate(batch.iter().map(|candidate| candidate.packet.source));
+        for Candidate { packet, at, origin } in batch.drain(..) {
+            self.totals.judged += 1;
+            self.engine.handle_packet(&packet, at);
+            let told = self.drain(Some(origin))?;
+            self.report.packet(&packet, at, origin)?;
+            if told && self.live {
+                self.report.flush()?;
+            }
+        }
+        self.batch = batch;
+        Ok(())
     }
 
     /// Passes the engine's outputs on; tells whether there were any.
@@ -92,23 +124,26 @@ impl Session {
 
 impl Judge for Session {
     fn read(&mut self, traces: &mut Traces<File>, progress: &mut Progress) -> anyhow::Result<()> {
+        let batch_size = self.batch_size(traces);
         loop {
             progress.update(traces);
-            let Self { engine, links, totals, skipped, .. } = self;
-            let mut sieve = Sieve { engine, links, skipped, tally: Tally::default() };
-            let found = traces.find(|frame| sieve.holds(frame));
+            let Self { engine, links, totals, skipped, batch, .. } = self;
+            let tally = Tally::default();
+            let mut sieve = CandidateSieve { engine, links, skipped, batch, batch_size, tally };
+            let found = traces.find(&mut sieve);
             totals.add(&sieve.tally);
-            let Some(frame) = found? else { break };
-            let link = self.links.of(&frame, &self.names)?;
-            let Ok(segment) = wire::decode(link, frame.captured) else { continue };
-            if is_candidate(&self.engine, &segment) {
-                let (packet, at) = (segment.packet(), frame.at);
-                let origin = Origin { trace: frame.trace, frame: frame.number };
+            let goes_on = found.map_err(anyhow::Error::from).and_then(|frame| match frame {
+                Some(frame) => self.links.of(&frame, &self.names).map(|_| true),
+                None => Ok(false),
+            });
+            if !self.batch.is_empty() {
                 self.take_recorded_addresses(traces);
-                self.judge(&packet, at, origin).map_err(OutputError)?;
+                self.judge_batch().map_err(OutputError)?;
+            }
+            if !goes_on? {
+                return Ok(());
             }
         }
-        Ok(())
     }
 
     fn totals(&mut self) -> &mut Totals {
@@ -129,36 +164,54 @@ impl Judge for Session {
 }
 
 /// What a frame has to pass before it is looked at twice: the loop over a capture's background.
-struct Sieve<'a> {
+struct CandidateSieve<'a> {
     engine: &'a Engine,
     links: &'a mut LinkTypes,
     skipped: &'a mut [u64; Undecoded::ALL.len()],
+    batch: &'a mut Vec<Candidate>,
+    batch_size: usize,
     tally: Tally,
 }
 
-impl Sieve<'_> {
-    /// Counts a frame, and tells whether to stop at it: some door may care for it, its link type
-    /// is news, or it is time to show how far the work is.
-    #[inline]
-    fn holds(&mut self, frame: &Frame<'_>) -> bool {
+impl Sieve for CandidateSieve<'_> {
+    /// Counts a frame, and takes it into the batch if some door may care for it. Tells whether to
+    /// stop there: the batch is full, its link type is not known, or it is time to show how far
+    /// the work is.
+    #[inline(always)]
+    fn stops_at(&mut self, frame: &Frame<'_>) -> bool {
         self.tally.count(frame.at, frame.captured.len());
         let Some(link) = self.links.known(frame).or_else(|| self.links.learn(frame)) else {
             return true;
         };
-        let is_candidate = match wire::glance(link, frame.captured) {
-            Some(glance) => {
-                self.engine.is_candidate(glance.protocol, glance.destination_port, glance.flags)
+        let may_matter = wire::glance(link, frame.captured).is_none_or(|glance| {
+            self.engine.is_candidate(glance.protocol, glance.destination_port, glance.flags)
+        });
+        if may_matter {
+            self.take(link, *frame);
+        } else {
+            self.tally.irrelevant += 1;
+        }
+        self.batch.len() >= self.batch_size || self.tally.is_time_to_look_up()
+    }
+}
+
+impl CandidateSieve<'_> {
+    /// Takes a frame into the batch, or counts why not.
+    #[inline(never)]
+    fn take(&mut self, link: LinkType, frame: Frame<'_>) {
+        let segment = match wire::decode(link, frame.captured) {
+            Ok(segment) => segment,
+            Err(cause) => {
+                self.skipped[cause as usize] += 1;
+                return;
             }
-            None => match wire::decode(link, frame.captured) {
-                Ok(segment) => is_candidate(self.engine, &segment),
-                Err(cause) => {
-                    self.skipped[cause as usize] += 1;
-                    return self.tally.is_time_to_look_up();
-                }
-            },
         };
-        self.tally.irrelevant += u64::from(!is_candidate);
-        is_candidate || self.tally.is_time_to_look_up()
+        if is_candidate(self.engine, &segment) {
+            let origin = Origin { trace: frame.trace, frame: frame.number };
+            self.batch.push(Candidate { packet: segment.packet(), at: frame.at, origin });
+        } else {
+            self.tally.irrelevant += 1;
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use anyhow::{Context as _, anyhow};
 use knock_engine::local::LocalAddresses;
 use knock_engine::time::Timestamp;
 use knock_engine::wire::{self, LinkType};
-use knock_frontend::config_file;
+use knock_frontend::config_file::note_doors;
 
 use super::progress::Progress;
 use super::{Judge, OutputError};
@@ -27,9 +27,7 @@ pub(super) fn load(path: &Path) -> anyhow::Result<Knockd08Config> {
     let text = fs::read(path).with_context(|| format!("{name}: cannot read the config"))?;
     let refused = |refusal| anyhow!("{name}: knockd 0.8 refuses this config: {refusal}");
     let config = Knockd08Config::parse(&text, &mut |file| fs::read(file).ok()).map_err(refused)?;
-    if config.door_count() == 0 {
-        PROGRAM.note(&config_file::no_door(path));
-    }
+    note_doors(PROGRAM, path, config.door_count());
     Ok(config)
 }
 

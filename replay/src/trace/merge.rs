@@ -11,7 +11,7 @@ use knock_engine::time::Timestamp;
 
 use super::error::TraceError;
 use super::reader::{BUFFER, TraceReader};
-use super::{Frame, OnDamage, open};
+use super::{Frame, OnDamage, Sieve, open};
 
 /// What the buffers of many traces take together, in bytes; at least [`SMALLEST_BUFFER`] each.
 const ALL_BUFFERS: usize = 4 << 20;
@@ -96,22 +96,19 @@ impl<R: Read> Traces<R> {
         }
     }
 
-    /// Returns the next frame that is `wanted`, or `None` behind the last frame of the last trace.
-    /// Every frame up to it is asked for once, in order.
+    /// Returns the next frame that the sieve stops at, or `None` behind the last frame of the last
+    /// trace.
     ///
     /// # Errors
     ///
     /// As [`Self::next`].
     #[inline]
-    pub fn find(
-        &mut self,
-        mut wanted: impl FnMut(&Frame<'_>) -> bool,
-    ) -> Result<Option<Frame<'_>>, TraceError> {
+    pub fn find(&mut self, sieve: &mut impl Sieve) -> Result<Option<Frame<'_>>, TraceError> {
         if self.readers.len() == 1 {
-            return self.readers[0].find(wanted);
+            return self.readers[0].find(sieve);
         }
         while let Some(index) = self.select()? {
-            if wanted(&self.readers[index].frame()) {
+            if sieve.stops_at(&self.readers[index].frame()) {
                 return Ok(Some(self.readers[index].frame()));
             }
         }

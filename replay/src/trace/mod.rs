@@ -73,6 +73,21 @@ pub struct Frame<'a> {
     pub trace: usize,
 }
 
+/// Tells which frames are worth a stop.
+///
+/// Closures do; a type of one's own can insist on being compiled into the loop over the frames,
+/// which is not sure of a closure.
+pub trait Sieve {
+    /// Tells whether to stop at a frame. Each frame is asked for once, in order.
+    fn stops_at(&mut self, frame: &Frame<'_>) -> bool;
+}
+
+impl<F: FnMut(&Frame<'_>) -> bool> Sieve for F {
+    fn stops_at(&mut self, frame: &Frame<'_>) -> bool {
+        self(frame)
+    }
+}
+
 /// What to do about a damaged stretch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnDamage {

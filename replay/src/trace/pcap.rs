@@ -135,23 +135,14 @@ impl Pcap {
     pub(super) fn sweep(
         &mut self,
         bytes: &[u8],
-        wanted: impl FnMut(Timestamp, &[u8], u64) -> bool,
-    ) -> Sweep {
-        // Two loops, so that neither asks for the byte order at every field.
-        match self.order {
-            Order::Little => self.sweep_in(bytes, u32::from_le_bytes, wanted),
-            Order::Big => self.sweep_in(bytes, u32::from_be_bytes, wanted),
-        }
-    }
-
-    #[inline]
-    fn sweep_in(
-        &mut self,
-        bytes: &[u8],
-        number: impl Fn([u8; 4]) -> u32,
         mut wanted: impl FnMut(Timestamp, &[u8], u64) -> bool,
     ) -> Sweep {
         let mut sweep = Sweep { passed: 0, records: 0, found: None };
+        let order = self.order;
+        let number = |field: [u8; 4]| match order {
+            Order::Little => u32::from_le_bytes(field),
+            Order::Big => u32::from_be_bytes(field),
+        };
         let (mut rest, mut seconds) = (bytes, self.seconds);
         while let Some((fields, behind)) = rest.split_first_chunk::<RECORD_HEADER>() {
             let [s0, s1, s2, s3, f0, f1, f2, f3, c0, c1, c2, c3, o0, o1, o2, o3] = *fields;

@@ -16,7 +16,7 @@ use super::pcapng::{self, PcapNg};
 use super::skips::SkipLog;
 use super::step::{Anchor, Record, Step, View};
 use super::window::Window;
-use super::{Ending, Format, Frame, OnDamage, open};
+use super::{Ending, Format, Frame, OnDamage, Sieve, open};
 
 /// The buffer of a trace, in bytes: large enough to make reads cheap, small enough for the cache.
 pub(super) const BUFFER: usize = 256 << 10;
@@ -139,41 +139,37 @@ impl<R: Read> TraceReader<R> {
         Ok(if self.advance()? { Some(self.frame()) } else { None })
     }
 
-    /// Returns the next frame that is `wanted`, or `None` behind the last. Every frame up to it is
-    /// asked for once, in order.
+    /// Returns the next frame that the sieve stops at, or `None` behind the last.
     ///
     /// # Errors
     ///
     /// As [`Self::next`].
     #[inline]
-    pub fn find(
-        &mut self,
-        mut wanted: impl FnMut(&Frame<'_>) -> bool,
-    ) -> Result<Option<Frame<'_>>, TraceError> {
+    pub fn find(&mut self, sieve: &mut impl Sieve) -> Result<Option<Frame<'_>>, TraceError> {
         loop {
-            if self.sweep(&mut wanted) {
+            if self.sweep(sieve) {
                 return Ok(Some(self.frame()));
             }
             if !self.advance()? {
                 return Ok(None);
             }
-            if wanted(&self.frame()) {
+            if sieve.stops_at(&self.frame()) {
                 return Ok(Some(self.frame()));
             }
         }
     }
 
-    /// Goes to the next wanted frame, as far as that is a matter of plain records that are in
+    /// Goes to the next frame that the sieve stops at, as far as that is a matter of plain records that are in
     /// memory; tells whether it got there.
     #[inline]
-    fn sweep(&mut self, wanted: &mut impl FnMut(&Frame<'_>) -> bool) -> bool {
+    fn sweep(&mut self, sieve: &mut impl Sieve) -> bool {
         let Parser::Pcap(parser) = &mut self.parser else { return false };
         if self.state != State::Reading {
             return false;
         }
         let (trace, link_type, first) = (self.trace, parser.link_type(), self.head.number + 1);
         let sweep = parser.sweep(self.window.view().bytes, |at, captured, passed| {
-            wanted(&Frame { at, link_type, captured, number: first + passed, trace })
+            sieve.stops_at(&Frame { at, link_type, captured, number: first + passed, trace })
         });
         self.window.consume(sweep.passed, 0..0);
         self.head.number += sweep.records;

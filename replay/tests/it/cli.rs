@@ -208,7 +208,7 @@ fn strict_takes_warnings_as_errors() {
     folder.write("once.conf", b"[once]\none_time_sequences = once.txt\n");
     folder.write("once.txt", b"7000,8000\n7000,telnet\n");
     folder.run("run -c once.conf a.pcap").exits(0).says("once.txt:2:");
-    folder.run("run --strict -c once.conf a.pcap").exits(2).says("--strict");
+    folder.run("run --strict -c once.conf a.pcap").exits(2).says("once.conf").says("--strict");
     // The original knows no warnings: what it refuses it refuses in any case.
     let ran = folder.run("run --strict --as knockd-0.8 -c knockd.conf a.pcap");
     ran.exits(2).says("knockd 0.8 has no warnings");

@@ -160,6 +160,7 @@ pub(super) fn typical() -> Vec<Message> {
         command(stop, CommandEvent::Running { command: iptables("D") }),
         command(check, CommandEvent::Running { command: iptables("C") }),
         command(start, CommandEvent::WouldRun { command: iptables("I") }),
+        command(check, CommandEvent::Failed { exit: Exit::Status(127) }),
     ]);
     for event in command_events("Another app is currently holding the xtables lock") {
         match event {

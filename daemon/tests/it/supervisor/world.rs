@@ -170,7 +170,7 @@ impl World {
     fn tell(&mut self, what: &What) {
         let seconds = (self.now.as_nanos() - 1_000_000_000_000) / 1_000_000;
         let _ = match what {
-            What::Event(_) => Ok(()),
+            What::Event(_) | What::NotLogged { .. } | What::Lost { .. } => Ok(()),
             What::Command { subject, kind, event } => {
                 let Subject { door, source } = subject;
                 let event = if let CommandEvent::Running { command } = event {

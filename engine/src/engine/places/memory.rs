@@ -33,8 +33,9 @@ impl Places {
         now: Timestamp,
     ) -> bool {
         let place = &self.slots[id as usize];
-        let window = self.queues[usize::from(place.door)].retransmit_window;
-        let is_young = |at| now.saturating_duration_since(at) < window;
+        let window_ns = self.queues[usize::from(place.door)].retransmit_window_ns;
+        let is_young =
+            |at: Timestamp| u128::from(now.as_nanos().saturating_sub(at.as_nanos())) < window_ns;
         if place.opening() == Some(identity) && is_young(place.first) {
             return true;
         }
@@ -77,12 +78,15 @@ impl Places {
         self.drop_oldest_remembered(id);
         let door = self.slots[id as usize].door;
         let memory = &mut self.queues[usize::from(door)].memory;
+        let silent_longest = memory.first();
         if was_linked {
             memory.move_to_tail(&mut self.slots, Chain::Memory, id);
         } else {
             memory.push(&mut self.slots, Chain::Memory, id);
         }
-        self.arm(door);
+        if silent_longest.is_none_or(|longest| longest == id) {
+            self.arm(door);
+        }
     }
 
     /// Drops the oldest remembered packet where there is one too many.
@@ -131,8 +135,12 @@ impl Places {
                 next = self.remembered.remove(next as usize).older;
             }
         }
-        self.queues[usize::from(door)].memory.remove(&mut self.slots, Chain::Memory, id);
-        self.arm(door);
+        let memory = &mut self.queues[usize::from(door)].memory;
+        let was_first = memory.first() == Some(id);
+        memory.remove(&mut self.slots, Chain::Memory, id);
+        if was_first {
+            self.arm(door);
+        }
     }
 
     /// Keeps a door's entry among the expiries that of its longest silent place.
@@ -140,7 +148,7 @@ impl Places {
         let queue = &self.queues[usize::from(door)];
         let expiry = queue.memory.first().and_then(|head| {
             let newest = u128::from(self.newest_remembered(head)?.as_nanos());
-            Some(newest + queue.retransmit_window.as_nanos())
+            Some(newest + queue.retransmit_window_ns)
         });
         self.expiries.set(u32::from(door), expiry);
     }
