@@ -12,12 +12,15 @@ FUZZ_TARGETS ?=
 TEST_ENV = INSTA_UPDATE=no CI=true NO_COLOR=1 CARGO_TERM_COLOR=never
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint deny bench fuzz deps captures
+.PHONY: help demo replay test test-full lint deny bench fuzz deps captures
 
 help: ## Lists these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: ## Replays a recorded knock and prints what came of it
+demo: ## Shows a knock live, in network namespaces; where there are none, replays one
+	@CARGO=$(CARGO) ci/demo
+
+replay: ## Replays a recorded knock and prints what came of it
 	@ci/install-deps build
 	$(CARGO) run --release --locked -p knock-replay -- run -c $(CONF) $(TRACE)
 
@@ -26,6 +29,10 @@ test: ## Runs the lints and every test
 	@$(MAKE) --no-print-directory lint
 	python3 -B testdata/record/make.py --check
 	$(TEST_ENV) $(CARGO) test --workspace --locked </dev/null
+
+test-full: ## Runs the tests against the real kernel with their full numbers (an hour or so)
+	@ci/install-deps build test
+	SESAME_TEST=full $(TEST_ENV) $(CARGO) test -p knockd --test kernel --locked </dev/null
 
 lint: ## Checks the format, clippy, the documentation and the text of every file
 	ci/check-text
@@ -41,15 +48,16 @@ deny: ## Checks the licences and sources of all dependencies, where cargo-deny i
 		echo "make deny: NOT CHECKED: cargo-deny is not installed (cargo install --locked cargo-deny)"; \
 	fi
 
-bench: ## Prints the table of speed and memory (minutes, and some GB of disk)
+bench: ## Prints the tables of speed and memory (minutes, and some GB of disk)
 	@ci/install-deps build test bench
 	$(CARGO) run --release --locked -p knock-benches --bin bench
+	$(CARGO) run --release --locked -p knock-benches --bin live
 
 fuzz: ## Fuzzes each target for FUZZ_SECONDS (default 60); FUZZ_TARGETS chooses
 	@FUZZ_SECONDS=$(FUZZ_SECONDS) CARGO=$(CARGO) ci/fuzz $(FUZZ_TARGETS)
 
 deps: ## Installs the Debian packages that the other targets need
-	@ci/install-deps build test bench
+	@ci/install-deps build demo test bench
 
 captures: ## Makes the generated captures of testdata/ again
 	python3 -B testdata/record/make.py

@@ -7,6 +7,7 @@
 //! here does what it is told.
 
 pub mod capture;
+pub mod check;
 pub mod cli;
 pub mod clock;
 pub mod disk;
@@ -16,6 +17,7 @@ pub mod log;
 pub mod one_time;
 pub mod process;
 pub mod settings;
+pub mod shell;
 pub mod supervisor;
 
 /// The name that messages begin with.

@@ -18,8 +18,6 @@ pub const DEFAULT_PID_FILE: &str = "/run/knockd.pid";
 /// line; [`Settings::kept_for_life`] tells what can't change by that.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// What the program is to do.
-    pub task: Task,
     /// The folder in which it was started, from which relative paths lead; see
     /// [`Settings::path`].
     pub folder: PathBuf,
@@ -47,17 +45,6 @@ pub struct Settings {
     pub commands: Commands,
     /// What is odd about the command line, a sentence each. `--strict` takes none of it amiss.
     pub warnings: Vec<String>,
-}
-
-/// What the program is to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Task {
-    /// Run as a daemon.
-    Run,
-    /// `--check`.
-    Check,
-    /// `--close-all`.
-    CloseAll,
 }
 
 /// Which interfaces are listened on.
@@ -185,11 +172,6 @@ impl Settings {
             names => names,
         };
         Self {
-            task: match (cli.check, cli.close_all) {
-                (true, _) => Task::Check,
-                (false, true) => Task::CloseAll,
-                (false, false) => Task::Run,
-            },
             folder: folder.to_owned(),
             config: at(&cli.config),
             strictness: if cli.strict { Strictness::Strict } else { Strictness::Lenient },
@@ -317,7 +299,6 @@ mod tests {
     fn defaults_are_those_of_knockd_where_it_has_them() {
         let settings = merge("", "");
         let expected = Settings {
-            task: Task::Run,
             folder: "/start".into(),
             config: "/etc/knockd.conf".into(),
             strictness: Strictness::Lenient,
@@ -365,8 +346,6 @@ mod tests {
         let commands =
             Commands { execution: Execution::LogOnly, most: 3, timeout: Duration::from_secs(5) };
         assert_eq!(settings.commands, commands);
-        assert_eq!(merge("--check", "").task, Task::Check);
-        assert_eq!(merge("--close-all", "").task, Task::CloseAll);
     }
 
     #[test]

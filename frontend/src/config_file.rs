@@ -108,8 +108,16 @@ impl ConfigFile {
         }
     }
 
-    /// Shows everything wrong with the files on standard error, with the lines.
+    /// Shows everything wrong with the files on standard error, with the lines, and which files
+    /// can't be read.
     pub fn show_problems(&self, program: Program) {
+        self.show_diagnostics(program);
+        self.unreadable.iter().for_each(|error| program.error(error));
+    }
+
+    /// Shows everything wrong with the files that could be read, on standard error, with the
+    /// lines.
+    pub fn show_diagnostics(&self, program: Program) {
         let coloured = anstream::AutoStream::choice(&io::stderr()) != anstream::ColorChoice::Never;
         let colour = if coloured { Colour::Always } else { Colour::Never };
         for CheckedFile { path, text, diagnostics } in &self.files {
@@ -117,7 +125,6 @@ impl ConfigFile {
             // Where standard error is closed there is nobody left to tell.
             let _ = io::stderr().lock().write_all(shown.as_bytes());
         }
-        self.unreadable.iter().for_each(|error| program.error(error));
     }
 
     /// Tells how many warnings there are about the config and its one-time files.

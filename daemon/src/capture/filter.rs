@@ -75,6 +75,9 @@ pub enum FilterError {
         /// What libpcap says.
         reason: String,
     },
+    /// An instruction of the program can't be loaded into the kernel.
+    #[error("the capture filter for link type {0} has an instruction that can't be loaded: {1}")]
+    Unloadable(LinkType, String),
     /// The program is longer than [`MAX_INSTRUCTIONS`].
     #[error("the capture filter has {0} instructions, and {MAX_INSTRUCTIONS} are allowed")]
     TooLong(usize),

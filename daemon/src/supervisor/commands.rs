@@ -184,8 +184,8 @@ impl Supervisor {
         self.timers.clear(Timer::Hold(id));
         let Some(hold) = self.holds.get_mut(&id).filter(|hold| !hold.is_due) else { return };
         hold.is_due = true;
-        // A door can also be closed before its time, and then this would not be true.
-        if hold.deadline.is_some_and(|deadline| deadline <= self.now) {
+        // Of others the engine says so; and a door can also be closed before its time.
+        if hold.is_recovered && hold.deadline.is_some_and(|deadline| deadline <= self.now) {
             let subject = hold.subject.clone();
             self.say(subject, CommandKind::Stop, CommandEvent::Expired);
         }

@@ -70,6 +70,8 @@ pub(super) struct Hold {
     pub(super) started: Option<StartOutcome>,
     /// Whether its deadline came while its start or check ran.
     pub(super) is_due: bool,
+    /// Whether a ledger told of it, so that the engine knows nothing of its end.
+    pub(super) is_recovered: bool,
     /// Whether a stop that fails by itself has nothing left to do: the start failed, or the stop
     /// may have run before.
     pub(super) is_lenient: bool,
@@ -107,6 +109,7 @@ impl Hold {
             phase: Phase::Waiting,
             started: None,
             is_due: false,
+            is_recovered: false,
             is_lenient: false,
             failures: 0,
             hindrances: 0,
@@ -124,6 +127,7 @@ impl Hold {
             phase: Phase::Open,
             started,
             is_due: false,
+            is_recovered: true,
             is_lenient: stop_begun || deadline.is_none() || started == Some(StartOutcome::Failed),
             failures: 0,
             hindrances: 0,

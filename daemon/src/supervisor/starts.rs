@@ -86,6 +86,8 @@ impl Supervisor {
         }
         old.commands.start = hold.commands.start;
         old.commands.check = hold.commands.check;
+        // The engine has a lease for it now.
+        old.is_recovered = false;
         self.renew_hold(known, until, mark);
     }
 

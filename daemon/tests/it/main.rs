@@ -1,6 +1,7 @@
 //! The tests of `knockd`, in one binary: it links once.
 
 mod again;
+mod capture;
 mod disk;
 mod filter;
 mod frames;

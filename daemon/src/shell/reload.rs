@@ -1,0 +1,119 @@
+//! A new config (SIGHUP): everything is read and compiled first, then it takes the old one's place.
+
+use std::path::Path;
+
+use anyhow::{Context as _, bail};
+use knock_engine::config::{Config, Sequences, parse_one_time_lines};
+use knock_frontend::config_file::ConfigFile;
+use knock_frontend::notice::told;
+
+use super::{Daemon, startup};
+use crate::capture::Filter;
+use crate::log::{Logger, Severity};
+use crate::settings::Settings;
+
+impl Daemon {
+    /// Reads the config anew. Where anything is wrong with it, the running one stays, whole.
+    pub(super) fn reload(&mut self) {
+        // systemd waits for what comes of it; elsewhere nobody listens.
+        let _ = self.notifier.reloading();
+        match self.load() {
+            Ok(()) => {
+                let doors = self.config.doors.len();
+                let doors = if doors == 1 { "1 door".to_owned() } else { format!("{doors} doors") };
+                let text = format!("re-read {}: {doors}", self.settings.config.display());
+                self.hands.notice(Severity::Info, text);
+            }
+            Err(error) => {
+                let text = format!("{}; the running config stays", told(&error));
+                self.hands.notice(Severity::Error, text);
+            }
+        }
+        self.hands.logger.reopen();
+        self.announce();
+    }
+
+    fn load(&mut self) -> anyhow::Result<()> {
+        let file = ConfigFile::read_in(&self.settings.folder, &self.settings.config)?;
+        self.log_problems(&file);
+        let path = self.settings.config.clone();
+        let config = file.into_config(self.settings.strictness).with_context(|| name(&path))?;
+        let mut settings = Settings::merge(&self.cli, &config.options, &self.settings.folder);
+        let kept_for_life = settings.kept_for_life(&self.settings);
+        if let Some(reason) = self.kept.lacks(&startup::needs(&config, &[])) {
+            bail!("{}: {reason}", name(&path));
+        }
+        let logger = self.changed_log(&settings)?;
+        let filter = Filter::new(&config, startup::ip_versions(settings.families));
+        self.captures.set_filter(filter).with_context(|| name(&path))?;
+        // From here on nothing can fail.
+        if let Some(logger) = logger {
+            self.hands.logger = logger;
+        }
+        for key in kept_for_life {
+            let text = format!("{}: {key} takes effect after a restart", name(&path));
+            self.hands.notice(Severity::Warning, text);
+        }
+        let now = self.clock.now();
+        self.engine.handle_config(config.clone(), now);
+        self.supervisor.handle_limits(startup::limits(&settings));
+        (self.config, self.settings) = (config, settings);
+        Ok(())
+    }
+
+    /// Opens the log anew where the config has another one; an old one is only reopened.
+    fn changed_log(&self, settings: &Settings) -> anyhow::Result<Option<Logger>> {
+        if settings.log == self.settings.log {
+            return Ok(None);
+        }
+        startup::open_log(&settings.log).map(Some)
+    }
+
+    /// Says what is wrong with a config and its one-time files, a line each.
+    fn log_problems(&mut self, file: &ConfigFile) {
+        for checked in &file.files {
+            for diagnostic in &checked.diagnostics {
+                let severity = match diagnostic.severity {
+                    knock_engine::config::Severity::Warning => Severity::Warning,
+                    knock_engine::config::Severity::Error => Severity::Error,
+                };
+                let text = format!("{}:{diagnostic}", name(&checked.path));
+                self.hands.notice(severity, text);
+            }
+        }
+        for error in &file.unreadable {
+            self.hands.notice(Severity::Error, told(error));
+        }
+    }
+
+    /// Gives the engine the lines of all one-time files as they are now: one could not be marked,
+    /// and stays current (S12).
+    pub(super) fn read_sequences_again(&mut self) {
+        let mut config: Config = self.config.clone();
+        for index in 0..config.doors.len() {
+            let Sequences::OneTime { path, .. } = &config.doors[index].sequences else { continue };
+            let path = self.settings.path(path);
+            match std::fs::read(&path) {
+                Ok(text) => config.set_one_time_lines(index, parse_one_time_lines(&text).0),
+                Err(error) => {
+                    let text = format!("{}: cannot be read: {error}", path.display());
+                    self.hands.notice(Severity::Error, text);
+                }
+            }
+        }
+        self.engine.handle_config(config.clone(), self.clock.now());
+        self.config = config;
+    }
+
+    /// Tells the service manager that the daemon is ready, and what it does.
+    pub(super) fn announce(&self) {
+        let doors = self.config.doors.len();
+        let status = format!("{doors} doors, {} held open", self.supervisor.open_doors());
+        // Where nobody listens any more there is nobody to tell.
+        let _ = self.notifier.ready(&status);
+    }
+}
+
+fn name(path: &Path) -> String {
+    path.display().to_string()
+}

@@ -1,0 +1,263 @@
+//! The beginning: everything is opened, privileges are dropped, and the ledger is taken up.
+
+use std::collections::BTreeSet;
+use std::os::fd::{AsFd as _, BorrowedFd};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use knock_engine::config::{Command, Config, Door, LogFormat, Sequences};
+use knock_engine::{Engine, HashKey};
+
+use super::{Daemon, Hands, Token};
+use crate::capture::{Captures, Filter, IpVersions};
+use crate::cli::Cli;
+use crate::clock::Clock;
+use crate::disk::Disk;
+use crate::host::{DefaultRoutes, Host, Network};
+use crate::ledger::{Boot, BootId, Entry, HoldId, Ledger, LedgerFile, Recovered, file_name};
+use crate::log::{Format, Logger, Severity, Targets, Verbosity};
+use crate::one_time;
+use crate::process::children::Children;
+use crate::process::daemonize::Startup;
+use crate::process::event_loop::{EventLoop, Interest};
+use crate::process::notify::{Notifier, Watchdog};
+use crate::process::pidfile::PidFile;
+use crate::process::privileges::{self, Identity, Kept, Needs, find_program};
+use crate::process::signals::Signals;
+use crate::settings::{Detail, Execution, Families, Listen, Log, Settings};
+use crate::supervisor::{GivenUp, Limits, Mode, Supervisor};
+
+/// Runs as a daemon until it is asked to stop.
+///
+/// `startup` is there for one in the background, whose parent waits until it is ready.
+///
+/// # Errors
+///
+/// It can't start, or the kernel fails it. Everything that was owed is in the ledger then.
+pub fn run(
+    cli: Cli,
+    settings: Settings,
+    config: Config,
+    startup: Option<Startup>,
+) -> anyhow::Result<()> {
+    // Before the first thread: privileges are a thread's own.
+    let kept = drop_privileges(&settings, &config)?;
+    let clock = Clock::start();
+    let mut logger = open_log(&settings.log)?;
+    let pid_file = settings.pid_file.as_deref().map(PidFile::create).transpose()?;
+    let signals = Signals::catch().context("cannot catch signals")?;
+    let (disk, recovered, next_hold) = open_ledger(&settings, clock)?;
+    let versions = ip_versions(settings.families);
+    let routes = match settings.listen {
+        Listen::Default => DefaultRoutes::Follow,
+        Listen::Any | Listen::Named(_) => DefaultRoutes::Ignore,
+    };
+    let host = Host::open(versions, routes)?;
+    let names = names_to_hear(&settings.listen, host.network());
+    let filter = Filter::new(&config, versions);
+    let captures = Captures::new(names, filter, settings.buffer_size.bytes());
+    let engine = Engine::new(config.clone(), host.network().local_addresses(), hash_key()?);
+    let supervisor = Supervisor::new(limits(&settings), mode(&settings), next_hold);
+    for warning in &settings.warnings {
+        super::notice(&mut logger, clock, Severity::Warning, warning.clone());
+    }
+    super::notice(&mut logger, clock, Severity::Info, kept.to_string());
+    let children = Children::new().context("cannot wait for children")?;
+    let hands = Hands { clock, disk, children, logger, reads_again: false };
+    let mut daemon = Daemon {
+        event_loop: EventLoop::new().context("cannot wait for events")?,
+        notifier: Notifier::from_environment().context("NOTIFY_SOCKET")?,
+        watchdog: Watchdog::from_environment(clock.now()),
+        alarm: None,
+        drops_at: clock.now(),
+        heard: BTreeSet::new(),
+        clock,
+        cli,
+        settings,
+        config,
+        kept,
+        signals,
+        host,
+        captures,
+        engine,
+        supervisor,
+        hands,
+    };
+    daemon.register()?;
+    daemon.take_up(recovered);
+    daemon.reconcile();
+    daemon.announce();
+    if let Some(startup) = startup {
+        startup.ready().context("cannot let go of the terminal")?;
+    }
+    let worked = daemon.work();
+    daemon.stop();
+    drop(pid_file);
+    worked
+}
+
+impl Daemon {
+    fn register(&self) -> anyhow::Result<()> {
+        let register = |fd: BorrowedFd<'_>, token: Token| {
+            let registered = self.event_loop.register(fd, token.number(), Interest::Readable);
+            registered.context("cannot wait for events")
+        };
+        register(self.signals.as_fd(), Token::Signals)?;
+        register(self.host.as_fd(), Token::Host)?;
+        register(self.hands.children.as_fd(), Token::Children)?;
+        let disk = self.hands.disk.as_ref();
+        disk.map_or(Ok(()), |disk| register(disk.as_fd(), Token::Disk))
+    }
+
+    /// Takes up what the ledger tells of, and says what of it could not be read.
+    fn take_up(&mut self, recovered: Recovered) {
+        for damage in recovered.damage {
+            self.hands.notice(Severity::Error, format!("the ledger is damaged: {damage}"));
+        }
+        self.supervisor.recover(recovered.entries, GivenUp::Leave, self.clock.now());
+        self.hands.carry_out(&mut self.supervisor);
+    }
+}
+
+/// Drops what neither the daemon nor its commands can need; says what is missing.
+fn drop_privileges(settings: &Settings, config: &Config) -> anyhow::Result<Kept> {
+    let identity = Identity::current().context("cannot tell what privileges there are")?;
+    let needs = needs(config, &owed_stops(settings));
+    let program = std::env::current_exe().unwrap_or_else(|_| PathBuf::from("knockd"));
+    for missing in privileges::missing(&identity, &needs, &program) {
+        crate::PROGRAM.warning(&missing);
+    }
+    let files = files(settings, config);
+    let host = privileges::Host::look(files.iter().map(PathBuf::as_path));
+    let kept = Kept::decide(&identity, &needs, host);
+    kept.apply().context("cannot drop privileges")?;
+    Ok(kept)
+}
+
+/// Returns what the config's commands, and those that the ledger has, can need.
+pub(super) fn needs(config: &Config, owed: &[String]) -> Needs {
+    let commands = config.doors.iter().flat_map(|door| commands(door)).map(Command::template);
+    Needs::of(commands.chain(owed.iter().map(String::as_str)), &find_program)
+}
+
+fn commands(door: &Door) -> impl Iterator<Item = &Command> {
+    let commands = &door.commands;
+    let plain = [&commands.start, &commands.stop, &commands.check];
+    let v6 = [&commands.start_v6, &commands.stop_v6, &commands.check_v6];
+    plain.into_iter().flatten().chain(v6.into_iter().flatten().flatten())
+}
+
+/// Returns the stop commands in the ledger, which the config may not know any more. Whatever is
+/// wrong with the ledger is told when it is opened to be used.
+fn owed_stops(settings: &Settings) -> Vec<String> {
+    let boot = BootId::read().map(|id| Boot { id, at: Clock::start().boot() });
+    let opened = boot.ok().and_then(|boot| {
+        let name = ledger_name(settings);
+        let path = settings.state_dir.join(&name);
+        path.exists().then(|| Ledger::<LedgerFile>::open_file(&settings.state_dir, &name, boot))
+    });
+    let Some(Ok((_, recovered))) = opened else { return Vec::new() };
+    recovered.entries.into_iter().map(|Entry { stop, .. }| stop).collect()
+}
+
+/// Returns the files that the daemon must go on reading and writing.
+fn files(settings: &Settings, config: &Config) -> Vec<PathBuf> {
+    let one_time = config.doors.iter().filter_map(|door| match &door.sequences {
+        Sequences::OneTime { path, .. } => Some(settings.path(path)),
+        Sequences::Fixed(_) => None,
+    });
+    let ledger = settings.state_dir.join(ledger_name(settings));
+    [settings.config.clone(), ledger]
+        .into_iter()
+        .chain(settings.log.file.clone())
+        .chain(settings.pid_file.clone())
+        .chain(one_time)
+        .collect()
+}
+
+fn ledger_name(settings: &Settings) -> String {
+    file_name(&settings.config, &settings.listen.names())
+}
+
+/// Opens the log as the settings have it.
+pub(super) fn open_log(log: &Log) -> anyhow::Result<Logger> {
+    Ok(Logger::open(&log_settings(log))?)
+}
+
+/// Returns the settings of the log in its own words.
+pub(super) fn log_settings(log: &Log) -> crate::log::Settings {
+    crate::log::Settings {
+        format: match log.format {
+            LogFormat::Knockd => Format::Knockd,
+            LogFormat::Rfc3339 => Format::Rfc3339,
+            LogFormat::Json => Format::Json,
+        },
+        verbosity: match log.detail {
+            Detail::Normal => Verbosity::Normal,
+            Detail::Verbose => Verbosity::Verbose,
+            Detail::Debug => Verbosity::Debug,
+        },
+        lines_per_second: log.limit,
+        targets: Targets { file: log.file.clone(), syslog: log.syslog, stderr: log.stderr },
+    }
+}
+
+/// Opens and locks the ledger, and starts the thread that writes to it. A dry run owes nothing
+/// and must not be in the way of a daemon that does.
+pub(super) fn open_ledger(
+    settings: &Settings,
+    clock: Clock,
+) -> anyhow::Result<(Option<Disk>, Recovered, HoldId)> {
+    if settings.commands.execution == Execution::LogOnly {
+        return Ok((None, Recovered::default(), HoldId(1)));
+    }
+    let boot = Boot { id: BootId::read()?, at: clock.boot() };
+    let name = ledger_name(settings);
+    let (ledger, recovered) = Ledger::<LedgerFile>::open_file(&settings.state_dir, &name, boot)?;
+    let next_hold = ledger.next_hold();
+    let folder = settings.folder.clone();
+    let disk = Disk::start_with(ledger, move |path: &Path, line, sequence| {
+        one_time::mark_used(&folder.join(path), line, sequence).map_err(|error| error.to_string())
+    });
+    let disk = disk.context("cannot start the thread that writes the ledger")?;
+    Ok((Some(disk), recovered, next_hold))
+}
+
+pub(super) const fn ip_versions(families: Families) -> IpVersions {
+    match families {
+        Families::Both => IpVersions::Both,
+        Families::V4Only => IpVersions::OnlyV4,
+    }
+}
+
+/// Returns the names of the interfaces to listen on.
+pub(super) fn names_to_hear(listen: &Listen, network: &Network) -> Vec<String> {
+    match listen {
+        Listen::Default => network.interfaces_to_hear(),
+        Listen::Any | Listen::Named(_) => listen.names(),
+    }
+}
+
+pub(super) fn limits(settings: &Settings) -> Limits {
+    Limits {
+        max_commands: usize::from(settings.commands.most),
+        command_timeout: settings.commands.timeout,
+    }
+}
+
+pub(super) const fn mode(settings: &Settings) -> Mode {
+    match settings.commands.execution {
+        Execution::Run => Mode::Live,
+        Execution::LogOnly => Mode::DryRun,
+    }
+}
+
+/// Makes the key of the engine's tables, which nobody outside may know.
+fn hash_key() -> anyhow::Result<HashKey> {
+    let mut bytes = [[0; 8]; 2];
+    for half in &mut bytes {
+        rustix::rand::getrandom(&mut *half, rustix::rand::GetRandomFlags::empty())
+            .context("cannot get random bytes")?;
+    }
+    Ok(HashKey(bytes.map(u64::from_ne_bytes)))
+}
