@@ -4,7 +4,7 @@ use super::list::List;
 use super::number::looks_like_comment;
 use super::problem::{Problem, Problems};
 use super::text::Piece;
-use crate::config::{Diagnostic, Options};
+use crate::config::{Diagnostic, Options, is_printable};
 
 const INTERFACES: List = List {
     entry: "an interface",
@@ -70,20 +70,9 @@ fn parse_name(entry: Piece<'_>, problems: &mut Problems) -> Option<String> {
     if text.contains('/') {
         return refuse(problems, "there is a \"/\" in it", INTERFACES.allowed);
     }
-    let name = match text.split_once(':') {
-        None => text,
-        // knockd listens on eth0 for it, and takes the address with this label for its own.
-        Some((name, label)) if !name.is_empty() && !label.is_empty() => {
-            let message = format!(
-                "interface {} is taken as {}",
-                entry.quoted(),
-                super::quote(name.as_bytes())
-            );
-            let help = "with a colon it is the label of an address; to heed only that address, \
-                write it as a door's target";
-            problems.push(Problem::warning(entry.span(), message).help(help).replace(name));
-            name.to_owned()
-        }
+    let (name, label) = match text.split_once(':') {
+        None => (text.as_str(), None),
+        Some((name, label)) if !name.is_empty() && !label.is_empty() => (name, Some(label)),
         Some(_) => return refuse(problems, "there is a \":\" in it", INTERFACES.allowed),
     };
     if name.len() > LONGEST_NAME {
@@ -93,7 +82,22 @@ fn parse_name(entry: Piece<'_>, problems: &mut Problems) -> Option<String> {
     if name == "." || name == ".." {
         return refuse(problems, "Linux refuses it", "ip -br link lists those there are");
     }
-    Some(name)
+    if label.is_some() {
+        problems.push(labelled(entry, name));
+    }
+    Some(name.to_owned())
+}
+
+/// The problem of a name with a label behind it: knockd listens on eth0 for eth0:1, and takes the
+/// address with this label for its own.
+fn labelled(entry: Piece<'_>, name: &str) -> Problem {
+    let shown = super::quote(name.as_bytes());
+    let message = format!("interface {} is taken as {shown}", entry.quoted());
+    let help = "with a colon it is the label of an address; to heed only that address, \
+        write it as a door's target";
+    let problem = Problem::warning(entry.span(), message).help(help);
+    // A name that can't be shown as it is is none to be written.
+    if name.chars().all(is_printable) { problem.replace(name) } else { problem }
 }
 
 #[cfg(test)]
@@ -152,5 +156,15 @@ mod tests {
         assert_eq!(parse("eth0:a:b"), (names(&["eth0"]), 1));
         assert_eq!(parse("eth0,eth0"), (names(&["eth0"]), 1));
         assert_eq!(parse("eth0,eth0:1"), (names(&["eth0"]), 2));
+    }
+
+    #[test]
+    fn a_name_that_cannot_be_shown_is_not_suggested() {
+        let (interfaces, problems) = parse_interfaces("e\u{1b}[31m:1");
+        assert_eq!(interfaces, names(&["e\u{1b}[31m"]));
+        assert_eq!(problems.len(), 1);
+        assert!(problems[0].to_string().chars().all(is_printable), "{}", problems[0]);
+        // One that is too long is refused, whatever its label, and said once.
+        assert_eq!(parse(&format!("{}:1", "e".repeat(3000))), (None, 1));
     }
 }
