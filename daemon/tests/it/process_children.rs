@@ -260,7 +260,9 @@ fn whoever_ignores_the_polite_signal_is_killed_after_the_grace() {
     // The first leaves a stubborn one behind, the second is one, the third is stopped.
     run.spawn(1, "(trap '' TERM; echo ready; while :; do sleep 1000; done) & wait");
     run.spawn(2, "trap '' TERM; echo ready; while :; do sleep 1000; done");
-    run.spawn(3, "echo ready; kill -STOP $$; while :; do sleep 1000; done");
+    // The third says that it is ready only when it is stopped.
+    let stopped = "until grep -q '^State:.T' /proc/$$/status; do :; done";
+    run.spawn(3, &format!("({stopped}; echo ready) & kill -STOP $$; wait"));
     run.until(|reports| {
         reports.iter().filter_map(line).filter(|line| *line == "ready").count() == 3
     });

@@ -4,7 +4,7 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use super::process_helper::helper;
@@ -49,12 +49,13 @@ fn a_daemon_that_can_not_start_gives_its_parent_its_status() {
 #[test]
 fn who_has_only_inherited_the_variable_is_no_daemon() {
     let folder = tempfile::tempdir().unwrap();
-    let output =
-        helper("detach and fail", folder.path()).env("KNOCKD_DETACHED_BY", "1").output().unwrap();
-    // It has started a child of its own: the parent says nothing, and both end with the status.
-    assert_eq!(output.status.code(), Some(3));
+    let mut helper = helper("detach and fail", folder.path());
+    helper.env("KNOCKD_DETACHED_BY", "1").stdout(Stdio::null()).stderr(Stdio::null());
+    let mut parent = helper.spawn().unwrap();
+    assert_eq!(parent.wait().unwrap().code(), Some(3));
+    // It has started a child of its own, and ended with its status.
     let pid = fs::read_to_string(folder.path().join("before")).unwrap();
-    assert!(pid.parse::<u32>().is_ok());
+    assert_ne!(pid.parse::<u32>().unwrap(), parent.id());
 }
 
 #[test]

@@ -40,7 +40,9 @@ fn what_a_killed_daemon_left_is_taken_over() {
     let path = folder.path().join("pid");
     for left in ["1234567\n", "", "1\n"] {
         fs::write(&path, left).unwrap();
+        fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).unwrap();
         let _held = PidFile::create(&path).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o644);
         assert_eq!(fs::read_to_string(&path).unwrap(), format!("{}\n", std::process::id()));
     }
 }
@@ -116,13 +118,14 @@ fn never_two_hold_it_however_they_come_and_go() {
     let path = folder.path().join("pid");
     let (holders, successes) = (AtomicUsize::new(0), AtomicUsize::new(0));
     std::thread::scope(|scope| {
-        for _ in 0..4 {
+        for _ in 0..8 {
             scope.spawn(|| {
-                for _ in 0..500 {
+                for _ in 0..2000 {
                     if let Ok(held) = PidFile::create(&path) {
                         assert_eq!(holders.fetch_add(1, Ordering::SeqCst), 0);
                         successes.fetch_add(1, Ordering::SeqCst);
-                        std::thread::yield_now();
+                        // It would be no use to hold one that has lost its name.
+                        assert!(path.exists());
                         holders.fetch_sub(1, Ordering::SeqCst);
                         drop(held);
                     }
