@@ -61,6 +61,13 @@ fn on_a_full_disk_intents_fail_and_nothing_else_does() {
     };
     assert_eq!(error.kind(), ErrorKind::StorageFull);
     assert!(open_holds.len() > 5, "{open_holds:?}");
+    // What is left is filled up with ever shorter ones.
+    for length in (0..60).rev() {
+        let hold = open_holds.len() as u64 + 1;
+        if ledger.append(&[with_stop(hold, "x".repeat(length))]).is_ok() {
+            open_holds.push(hold);
+        }
+    }
     assert_eq!(holds(&sim), open_holds);
     for hold in &open_holds {
         let hold = HoldId(*hold);
