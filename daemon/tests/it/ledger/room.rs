@@ -69,16 +69,16 @@ fn on_a_full_disk_intents_fail_and_nothing_else_does() {
         }
     }
     assert_eq!(holds(&sim), open_holds);
-    for hold in &open_holds {
-        let hold = HoldId(*hold);
-        for record in [
-            Record::Started { hold, outcome: StartOutcome::Done },
-            Record::Renewed { hold, deadline: BOOT.at },
-            Record::StopBegun { hold },
-            Record::GivenUp { hold },
-        ] {
-            ledger.append(&[record]).expect("the reserve is for this");
-        }
+    for _ in 0..50 {
+        let together = open_holds.iter().take(10).map(|hold| HoldId(*hold)).flat_map(|hold| {
+            [
+                Record::Started { hold, outcome: StartOutcome::Done },
+                Record::Renewed { hold, deadline: BOOT.at },
+                Record::StopBegun { hold },
+                Record::GivenUp { hold },
+            ]
+        });
+        ledger.append(&together.collect::<Vec<_>>()).expect("the reserve is for this");
         assert!(ledger.append(&[intent(9_999)]).is_err());
     }
     for hold in &open_holds {
