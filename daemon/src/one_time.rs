@@ -62,8 +62,9 @@ pub enum MarkCause {
         else { "" }
     )]
     Replace(io::Error),
-    /// The new file is there, but may be lost in a crash. The line counts as used all the same.
-    #[error("the file's folder can't be written: {}", clause(.0))]
+    /// Its folder can't be opened or synced. In the second case the line is marked, so that the
+    /// sequence is lost, but nothing may open, since a crash could bring the line back.
+    #[error("the file's folder can't be used: {}", clause(.0))]
     Folder(io::Error),
 }
 

@@ -94,3 +94,50 @@ fn a_half_that_is_written_anew_survives_every_cut() {
         assert!(is_same || is_after_intent || is_after_end, "{found:?} after {acknowledged:?}");
     });
 }
+
+#[test]
+fn nothing_is_written_behind_a_write_that_failed() {
+    let sim = Sim::new();
+    let (mut ledger, _) = open(&sim);
+    ledger.append(&[intent(1)]).expect("there is room");
+    for after in [0, 1] {
+        sim.set_fault(Some(Fault::Errors { after, count: 1 }));
+        assert!(ledger.append(&[intent(2)]).is_err());
+        let half = usize::from(after == 1) * 4096;
+        let before = sim.bytes()[half..half + 4096].to_vec();
+        ledger.append(&[intent(3), ended(3)]).expect("nothing fails any more");
+        assert_eq!(sim.bytes()[half..half + 4096], before, "nobody knows what is there");
+        assert_eq!(open(&sim).1.entries.len(), 1);
+    }
+}
+
+#[test]
+fn what_only_looks_safe_after_a_failed_sync_is_not_relied_on() {
+    let mut lost = 0;
+    for seed in 0..100 {
+        let sim = Sim::new();
+        let (mut ledger, _) = open(&sim);
+        ledger.append(&[intent(1)]).expect("there is room");
+        // The next program writes the other half anew, and syncing that fails.
+        let (mut ledger, _) = open(&sim);
+        sim.seed(seed);
+        sim.set_fault(Some(Fault::Errors { after: 3, count: 1 }));
+        assert!(ledger.append(&[intent(2)]).is_err());
+        let on_disk = sim.copy();
+        on_disk.power_cut(seed);
+        lost += usize::from(on_disk.bytes() != sim.bytes());
+        // The one after it reads what the system still has of it, and the power goes.
+        for after in 0..5 {
+            let sim = sim.copy();
+            let (mut ledger, recovered) = open(&sim);
+            assert_eq!(recovered.entries.len(), 2);
+            sim.set_fault(Some(Fault::PowerCut { after }));
+            let is_safe = ledger.append(&[intent(3)]).is_ok();
+            sim.power_cut(seed);
+            let found: Vec<u64> = open(&sim).1.entries.iter().map(|it| it.hold.0).collect();
+            assert!(found.contains(&1), "{found:?} after {after} calls, seed {seed}");
+            assert!(!is_safe || found.contains(&3), "{found:?} after {after} calls, seed {seed}");
+        }
+    }
+    assert!(lost > 50, "{lost}");
+}

@@ -335,8 +335,6 @@ fn run(seed: u64, happenings: &[Happening]) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
-
     #[test]
     fn nothing_acknowledged_is_lost_in_a_crash(
         seed: u64,

@@ -61,17 +61,24 @@ fn on_a_full_disk_intents_fail_and_nothing_else_does() {
     };
     assert_eq!(error.kind(), ErrorKind::StorageFull);
     assert!(open_holds.len() > 5, "{open_holds:?}");
-    assert_eq!(holds(&sim), open_holds);
-    for hold in &open_holds {
-        let hold = HoldId(*hold);
-        for record in [
-            Record::Started { hold, outcome: StartOutcome::Done },
-            Record::Renewed { hold, deadline: BOOT.at },
-            Record::StopBegun { hold },
-            Record::GivenUp { hold },
-        ] {
-            ledger.append(&[record]).expect("the reserve is for this");
+    // What is left is filled up with ever shorter ones.
+    for length in (0..60).rev() {
+        let hold = open_holds.len() as u64 + 1;
+        if ledger.append(&[with_stop(hold, "x".repeat(length))]).is_ok() {
+            open_holds.push(hold);
         }
+    }
+    assert_eq!(holds(&sim), open_holds);
+    for _ in 0..50 {
+        let together = open_holds.iter().take(10).map(|hold| HoldId(*hold)).flat_map(|hold| {
+            [
+                Record::Started { hold, outcome: StartOutcome::Done },
+                Record::Renewed { hold, deadline: BOOT.at },
+                Record::StopBegun { hold },
+                Record::GivenUp { hold },
+            ]
+        });
+        ledger.append(&together.collect::<Vec<_>>()).expect("the reserve is for this");
         assert!(ledger.append(&[intent(9_999)]).is_err());
     }
     for hold in &open_holds {
