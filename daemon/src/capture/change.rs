@@ -115,6 +115,9 @@ impl fmt::Display for Change {
             WhatChanged::Replaced => {
                 write!(f, "interface {interface} is another one now: listening on that")
             }
+            WhatChanged::Readdressed { addresses } if addresses.is_empty() => {
+                write!(f, "interface {interface} has no address now")
+            }
             WhatChanged::Readdressed { addresses } => {
                 write!(f, "interface {interface} has other addresses now{}", List(addresses))
             }
@@ -138,5 +141,36 @@ impl fmt::Display for List<'_> {
             write!(f, "{before}{address}")?;
         }
         f.write_str(if self.0.is_empty() { "" } else { ")" })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_change_is_a_sentence_that_names_the_interface() {
+        let addresses = || vec!["192.0.2.5".parse().unwrap(), "2001:db8::5".parse().unwrap()];
+        let whats = [
+            WhatChanged::Listening { addresses: addresses() },
+            WhatChanged::Listening { addresses: Vec::new() },
+            WhatChanged::ListeningAgain { addresses: addresses() },
+            WhatChanged::Missing { there_are: "lo (127.0.0.1, ::1)".to_owned() },
+            WhatChanged::Gone,
+            WhatChanged::Down,
+            WhatChanged::NoCarrier,
+            WhatChanged::Renamed { name: "wan0".to_owned() },
+            WhatChanged::Replaced,
+            WhatChanged::Readdressed { addresses: addresses() },
+            WhatChanged::Readdressed { addresses: Vec::new() },
+            WhatChanged::Reopened { reason: "The interface disappeared".to_owned() },
+            WhatChanged::Failed(CaptureError::Pcap("no memory".to_owned())),
+        ];
+        let lines: Vec<String> = whats
+            .into_iter()
+            .map(|what| Change { interface: "eth0".to_owned(), what })
+            .map(|change| format!("{:?}: {change}", change.severity()))
+            .collect();
+        insta::assert_snapshot!(lines.join("\n"));
     }
 }

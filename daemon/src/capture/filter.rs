@@ -25,18 +25,23 @@ use knock_engine::wire::LinkType;
 use pcap::{BpfProgram, Capture, Linktype};
 use thiserror::Error;
 
+use super::plain_reason;
 use super::ports::Ports;
+use super::program;
 
 /// The most port ranges a filter names. Where a config needs more, the smallest gaps between
-/// ports are let through too: [`MAX_INSTRUCTIONS`] is never reached.
+/// ports are let through too, so [`MAX_INSTRUCTIONS`] is never reached.
 const MAX_RANGES: usize = 128;
 
-/// The most different `tcpflags` a filter tells apart; beyond that it looks at ports alone.
-const MAX_FLAG_TESTS: usize = 16;
+/// The same where the program can't be optimised.
+const MAX_RANGES_UNOPTIMISED: usize = 12;
 
-/// The longest program that is loaded. A kernel takes 4,096 instructions, but charges about twice
-/// the memory of as many to `net.core.optmem_max`, which is 20 KiB on older ones.
-pub const MAX_INSTRUCTIONS: usize = 1_000;
+/// The most different `tcpflags` a filter tells apart; beyond that it looks at ports alone.
+const MAX_FLAG_TESTS: usize = 4;
+
+/// The longest program that a kernel takes. Filters stay below a quarter of it, because older
+/// kernels charge twice the memory of a program to `net.core.optmem_max`, which is 20 KiB there.
+pub const MAX_INSTRUCTIONS: usize = 4_096;
 
 /// The extension headers of IPv6 that the decoder steps over.
 const EXTENSION_HEADERS: [u8; 8] = [0, 43, 44, 51, 60, 135, 139, 140];
@@ -145,13 +150,26 @@ impl Filter {
     pub fn compile(&self, link: LinkType) -> Result<BpfProgram, FilterError> {
         let text = self.text(link)?;
         let (data_link, _) = live(link)?;
-        let compiled = Capture::dead(data_link).and_then(|dead| dead.compile(&text, true));
-        let program = compiled
-            .map_err(|error| FilterError::Compile { text, reason: super::plain_reason(&error) })?;
+        let compile = |optimise| {
+            Capture::dead(data_link).and_then(|dead| dead.compile(&text, optimise)).map_err(
+                |error| FilterError::Compile { text: text.clone(), reason: plain_reason(&error) },
+            )
+        };
+        let mut program = compile(self.can_be_optimised())?;
+        if !program::reads_only_what_it_wrote(&program) {
+            program = compile(false)?;
+        }
         match program.get_instructions().len() {
             length if length > MAX_INSTRUCTIONS => Err(FilterError::TooLong(length)),
             _ => Ok(program),
         }
+    }
+
+    /// Tells whether libpcap's optimiser may be let loose on the filter. Where a text has the same
+    /// arithmetic twice, as in two tests of TCP flags, that of libpcap 1.10 can drop the
+    /// instruction that keeps a result and leave the one that reads it; then packets are lost.
+    fn can_be_optimised(&self) -> bool {
+        self.tcp.len() <= 1
     }
 
     fn tcp_clauses(&self, flags: FlagTest, ports: &Ports) -> Vec<String> {
@@ -295,7 +313,8 @@ impl Parts {
         let tcp = by_test.into_iter().map(|(test, ranges)| (test, Ports::new(ranges)));
         let mut tcp: Vec<(FlagTest, Ports)> = tcp.filter(|(_, ports)| !ports.is_empty()).collect();
         let mut udp = Ports::new(self.udp);
-        let share = MAX_RANGES / (tcp.len() + 1);
+        let most = if tcp.len() <= 1 { MAX_RANGES } else { MAX_RANGES_UNOPTIMISED };
+        let share = most / (tcp.len() + 1);
         for ports in tcp.iter_mut().map(|(_, ports)| ports).chain([&mut udp]) {
             ports.widen(share);
         }

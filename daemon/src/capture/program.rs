@@ -1,6 +1,7 @@
 //! A compiled filter as the kernel takes it.
 
 use knock_engine::wire::LinkType;
+use pcap::{BpfInstruction, BpfProgram};
 use socket2::SockFilter;
 
 use super::filter::{Filter, FilterError};
@@ -39,8 +40,7 @@ pub(super) fn load(filter: &Filter, link: LinkType) -> Result<Vec<SockFilter>, F
     };
     let program = filter.compile(link)?;
     let instructions = program.get_instructions().iter().map(|instruction| {
-        // The crate shows its fields in no other way.
-        let read = Instruction::parse(&instruction.to_string());
+        let read = Instruction::read(instruction);
         let moved = read.and_then(|instruction| match made_up {
             None => Some(instruction),
             Some((length, ether_type)) => instruction.without_header(length, ether_type),
@@ -50,7 +50,59 @@ pub(super) fn load(filter: &Filter, link: LinkType) -> Result<Vec<SockFilter>, F
     instructions.map(|instruction| instruction.map(Instruction::load)).collect()
 }
 
+/// Tells whether a program never reads from its scratch memory what it did not write there, on any
+/// way through it; the kernel refuses others.
+pub(super) fn reads_only_what_it_wrote(program: &BpfProgram) -> bool {
+    let read: Option<Vec<Instruction>> =
+        program.get_instructions().iter().map(Instruction::read).collect();
+    read.is_some_and(|instructions| is_memory_sound(&instructions))
+}
+
+/// Goes through the instructions once, for jumps only lead forward, with the slots that are
+/// written on every way to each of them.
+fn is_memory_sound(instructions: &[Instruction]) -> bool {
+    /// Loads from memory, stores into it, of either register.
+    const READS: [u16; 2] = [0x60, 0x61];
+    const WRITES: [u16; 2] = [0x02, 0x03];
+    /// The class of jumps, the jump that is always taken, and the class that ends the program.
+    const JUMPS: u16 = 0x05;
+    const ALWAYS: u16 = 0x05;
+    const ENDS: u16 = 0x06;
+    let mut written = vec![u32::MAX; instructions.len()];
+    if let Some(first) = written.first_mut() {
+        *first = 0;
+    }
+    for (at, instruction) in instructions.iter().enumerate() {
+        let slot = 1_u32.checked_shl(instruction.operand).unwrap_or(0);
+        let mut now = written[at];
+        if READS.contains(&instruction.code) && now & slot == 0 {
+            return false;
+        }
+        if WRITES.contains(&instruction.code) {
+            now |= slot;
+        }
+        let is_jump = instruction.code & 0x07 == JUMPS;
+        let steps = match instruction.code {
+            ALWAYS => vec![usize::try_from(instruction.operand).unwrap_or(usize::MAX)],
+            _ if is_jump => vec![instruction.if_true.into(), instruction.if_false.into()],
+            code if code & 0x07 == ENDS => Vec::new(),
+            _ => vec![0],
+        };
+        for step in steps {
+            if let Some(next) = written.get_mut((at + 1).saturating_add(step)) {
+                *next &= now;
+            }
+        }
+    }
+    true
+}
+
 impl Instruction {
+    fn read(instruction: &BpfInstruction) -> Option<Self> {
+        // The crate shows its fields in no other way.
+        Self::parse(&instruction.to_string())
+    }
+
     /// Reads an instruction from its four numbers.
     fn parse(text: &str) -> Option<Self> {
         let mut numbers = text.split(' ');
@@ -87,6 +139,26 @@ impl Instruction {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_read_must_have_been_written_on_every_way() {
+        let is_sound = |lines: &[&str]| {
+            let instructions: Vec<Instruction> =
+                lines.iter().map(|line| Instruction::parse(line).unwrap()).collect();
+            is_memory_sound(&instructions)
+        };
+        let (write, read, end) = ("2 0 0 13", "96 0 0 13", "6 0 0 1");
+        assert!(is_sound(&[write, read, end]));
+        assert!(!is_sound(&[read, end]));
+        assert!(!is_sound(&["2 0 0 12", read, end]), "another slot");
+        assert!(!is_sound(&[write, "97 0 0 12", end]), "another slot into the other register");
+        assert!(is_sound(&["21 0 1 6", write, end]), "nothing is read");
+        assert!(!is_sound(&["21 0 1 6", write, read, end]), "one way leads past the write");
+        assert!(is_sound(&["21 0 1 6", write, write, read, end]));
+        assert!(!is_sound(&["5 0 0 1", write, read, end]), "a jump leads past the write");
+        assert!(is_sound(&["5 0 0 1", read, end]), "a jump leads past the read");
+        assert!(is_sound(&["21 0 1 6", end, write, read, end]));
+    }
 
     #[test]
     fn loads_lose_the_header_and_nothing_else_does() {

@@ -83,7 +83,7 @@ fn random_doors() -> impl Strategy<Value = Vec<Door>> {
     vec(random, 0..4)
 }
 
-fn with_doors(doors: impl IntoIterator<Item = Door>) -> Config {
+pub(crate) fn with_doors(doors: impl IntoIterator<Item = Door>) -> Config {
     Config { options: Options::default(), doors: doors.into_iter().map(Arc::new).collect() }
 }
 
@@ -207,6 +207,18 @@ fn ports_that_are_ignored_stay_in_the_kernel_unless_they_are_steps() {
 }
 
 #[test]
+fn two_tests_of_the_same_flags_are_not_optimised_into_a_wrong_one() {
+    // The optimiser of libpcap 1.10.3 drops what the second test of IPv6 reads.
+    let filter = filter(&door("1", "tcpflags = fin,rst,ack,!syn"));
+    for port in [1, 22] {
+        assert_eq!(passes(&filter, TCP, port, FIN | RST | ACK), [true; 2], "{port}");
+        assert_eq!(passes(&filter, TCP, port, FIN | RST | ACK | 0x40), [true; 2], "{port}");
+        assert_eq!(passes(&filter, TCP, port, SYN), [true; 2], "{port}");
+        assert_eq!(passes(&filter, TCP, port, FIN | ACK), [false; 2], "{port}");
+    }
+}
+
+#[test]
 fn what_a_filter_cannot_look_into_passes_whole() {
     let filter = filter(&door("7000", "max_strays = off"));
     let other = transport(UDP, [1, 2], 0);
@@ -238,7 +250,7 @@ fn a_config_that_opens_nothing_hears_nothing() {
 }
 
 /// A door of these TCP flags with far more knock ports than a filter names, in runs of `width`.
-fn door_of_many_ports(flags: u8, width: u16) -> Door {
+pub(crate) fn door_of_many_ports(flags: u8, width: u16) -> Door {
     let lines = (0..2000_u16).map(|number| {
         let port = number / width * (width + 20) + number % width + u16::from(flags) % 7 + 1;
         let port = port.try_into().unwrap();
@@ -254,7 +266,7 @@ fn door_of_many_ports(flags: u8, width: u16) -> Door {
 #[test]
 fn the_longest_filters_are_short_enough() {
     let mut longest = 0;
-    for (tests, width) in [1, 2, 5, 16, 17].into_iter().flat_map(|tests| [(tests, 1), (tests, 2)]) {
+    for (tests, width) in [1, 2, 3, 4, 5].into_iter().flat_map(|tests| [(tests, 1), (tests, 2)]) {
         let doors = (0..tests).map(|number| door_of_many_ports(number * 2 + 1, width));
         let filter = Filter::new(&with_doors(doors), IpVersions::Both);
         for link in LIVE_LINKS {
@@ -262,7 +274,7 @@ fn the_longest_filters_are_short_enough() {
             longest = longest.max(length);
         }
     }
-    assert!(longest > MAX_INSTRUCTIONS / 2, "{longest}: no such filter is long");
+    assert!((900..=MAX_INSTRUCTIONS / 4).contains(&longest), "{longest}");
 }
 
 #[test]
