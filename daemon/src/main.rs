@@ -13,6 +13,7 @@ use knockd::cli::{self, Cli, Instead};
 use knockd::host::{self, DefaultRoutes, Host};
 use knockd::process::children::PATH;
 use knockd::process::daemonize::{Detached, Startup, detach};
+use knockd::process::descriptors::close_inherited;
 use knockd::settings::{Families, Settings};
 use knockd::{PROGRAM, shell};
 
@@ -20,6 +21,10 @@ use knockd::{PROGRAM, shell};
 const FAILURE: u8 = 1;
 
 fn main() -> ExitCode {
+    // Before anything is opened: a daemon must not keep, or hand on, what its starter had open.
+    if let Err(error) = close_inherited() {
+        PROGRAM.warning(&format!("cannot close inherited descriptors: /proc/self/fd: {error}"));
+    }
     let cli = match cli::parse(std::env::args_os()) {
         Ok(cli) => cli,
         Err(Instead::Print(text)) => return print(&mut io::stdout(), &text, 0),

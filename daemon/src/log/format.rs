@@ -1,23 +1,12 @@
 //! From a message to a line.
 
 use jiff::tz::TimeZone;
+pub use knock_engine::config::LogFormat as Format;
 use knock_engine::time::Timestamp;
 
 use super::message::{Message, Severity};
 use super::stamp::LocalClock;
 use super::{json, knockd, rfc3339};
-
-/// What a line looks like (`LogFormat`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Format {
-    /// As knockd 0.8 writes it, so that whatever reads its log goes on working.
-    #[default]
-    Knockd,
-    /// A stamp of RFC 3339, then names and values.
-    Rfc3339,
-    /// An object of JSON, with the field names of `docs/FORMATS.md`.
-    Json,
-}
 
 /// How much is said.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd as _, BorrowedFd};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use knock_engine::config::{Command, Config, Door, LogFormat, Sequences};
+use knock_engine::config::{Command, Config, Door, Sequences};
 use knock_engine::{Engine, HashKey};
 
 use super::{Daemon, Hands, Token};
@@ -15,7 +15,7 @@ use crate::clock::Clock;
 use crate::disk::Disk;
 use crate::host::{DefaultRoutes, Host, Network};
 use crate::ledger::{Boot, BootId, Entry, HoldId, Ledger, LedgerFile, Recovered, file_name};
-use crate::log::{Format, Logger, Severity, Targets, Verbosity};
+use crate::log::{Logger, Severity, Targets, Verbosity};
 use crate::one_time;
 use crate::process::children::Children;
 use crate::process::daemonize::Startup;
@@ -187,11 +187,7 @@ pub(super) fn open_log(log: &Log) -> anyhow::Result<Logger> {
 /// Returns the settings of the log in its own words.
 pub(super) fn log_settings(log: &Log) -> crate::log::Settings {
     crate::log::Settings {
-        format: match log.format {
-            LogFormat::Knockd => Format::Knockd,
-            LogFormat::Rfc3339 => Format::Rfc3339,
-            LogFormat::Json => Format::Json,
-        },
+        format: log.format,
         verbosity: match log.detail {
             Detail::Normal => Verbosity::Normal,
             Detail::Verbose => Verbosity::Verbose,
