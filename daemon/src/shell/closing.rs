@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use knock_engine::config::OnStop;
 use knock_engine::time::Timestamp;
+use knock_frontend::notice::told;
 
 use super::{Daemon, Hands, Token, startup};
 use crate::clock::Clock;
@@ -18,14 +19,15 @@ use crate::supervisor::{GivenUp, Supervisor};
 const CLOSING_TIME: Duration = Duration::from_millis(800);
 
 /// How long it then waits for the disk and the log: it must be gone within a second.
-const LAST_WRITES: Duration = Duration::from_millis(80);
+pub(super) const LAST_WRITES: Duration = Duration::from_millis(80);
 
 /// How long `--close-all` waits for the disk and the log at its end.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 impl Daemon {
-    /// Closes what it can, or leaves it open where the config says so, and says goodbye.
-    pub(super) fn stop(mut self) {
+    /// Closes what it can, or leaves it open where the config says so. The last line of the log is
+    /// goodbye, or what the daemon ends of.
+    pub(super) fn stop(mut self, cause: Option<&anyhow::Error>) {
         // A service manager that is gone does not mind.
         let _ = self.notifier.stopping();
         let (now, on_stop) = (self.clock.now(), self.config.options.on_stop);
@@ -48,7 +50,10 @@ impl Daemon {
             );
             self.hands.notice(Severity::Warning, text);
         }
-        self.hands.notice(Severity::Info, "shutting down".to_owned());
+        match cause {
+            None => self.hands.notice(Severity::Info, "shutting down".to_owned()),
+            Some(error) => self.hands.notice(Severity::Error, told(error)),
+        }
         self.hands.finish(LAST_WRITES);
     }
 }

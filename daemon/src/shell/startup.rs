@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use knock_engine::config::{Command, Config, Door, Sequences};
 use knock_engine::{Engine, HashKey};
+use knock_frontend::notice::told;
 
 use super::{Daemon, Hands, Token};
 use crate::capture::{Captures, Filter, IpVersions};
@@ -44,29 +45,29 @@ pub fn run(
     let kept = drop_privileges(&settings, &config)?;
     let clock = Clock::start();
     let mut logger = open_log(&settings.log)?;
-    let pid_file = settings.pid_file.as_deref().map(PidFile::create).transpose()?;
-    let signals = Signals::catch().context("cannot catch signals")?;
-    let (disk, recovered, next_hold) = open_ledger(&settings, clock)?;
-    let versions = ip_versions(settings.families);
-    let routes = match settings.listen {
-        Listen::Default => DefaultRoutes::Follow,
-        Listen::Any | Listen::Named(_) => DefaultRoutes::Ignore,
-    };
-    let host = Host::open(versions, routes)?;
-    let names = names_to_hear(&settings.listen, host.network());
-    let filter = Filter::new(&config, versions);
-    let captures = Captures::new(names, filter, settings.buffer_size.bytes());
-    let engine = Engine::new(config.clone(), host.network().local_addresses(), hash_key()?);
-    let supervisor = Supervisor::new(limits(&settings), mode(&settings), next_hold);
     for warning in &settings.warnings {
         super::notice(&mut logger, clock, Severity::Warning, warning.clone());
     }
+    let opened = match Opened::open(&settings, clock) {
+        Ok(opened) => opened,
+        Err(error) => {
+            super::notice(&mut logger, clock, Severity::Error, told(&error));
+            logger.finish(clock, super::closing::LAST_WRITES);
+            return Err(error);
+        }
+    };
     super::notice(&mut logger, clock, Severity::Info, kept.to_string());
-    let children = Children::new().context("cannot wait for children")?;
-    let hands = Hands { clock, disk, children, logger, reads_again: false };
+    let Opened { pid_file, signals, disk, recovered, next_hold, host, key, children, .. } = opened;
+    let versions = ip_versions(settings.families);
+    let names = names_to_hear(&settings.listen, host.network());
+    let filter = Filter::new(&config, versions);
     let mut daemon = Daemon {
-        event_loop: EventLoop::new().context("cannot wait for events")?,
-        notifier: Notifier::from_environment().context("NOTIFY_SOCKET")?,
+        captures: Captures::new(names, filter, settings.buffer_size.bytes()),
+        engine: Engine::new(config.clone(), host.network().local_addresses(), key),
+        supervisor: Supervisor::new(limits(&settings), mode(&settings), next_hold),
+        hands: Hands { clock, disk, children, logger, reads_again: false },
+        event_loop: opened.event_loop,
+        notifier: opened.notifier,
         watchdog: Watchdog::from_environment(clock.now()),
         alarm: None,
         drops_at: clock.now(),
@@ -78,25 +79,60 @@ pub fn run(
         kept,
         signals,
         host,
-        captures,
-        engine,
-        supervisor,
-        hands,
     };
-    daemon.register()?;
-    daemon.take_up(recovered);
-    daemon.reconcile();
-    daemon.announce();
-    if let Some(startup) = startup {
-        startup.ready().context("cannot let go of the terminal")?;
-    }
-    let worked = daemon.work();
-    daemon.stop();
+    let worked = daemon.begin(recovered, startup).and_then(|()| daemon.work());
+    daemon.stop(worked.as_ref().err());
     drop(pid_file);
     worked
 }
 
+/// What a daemon has open besides its log and its capture sockets.
+struct Opened {
+    pid_file: Option<PidFile>,
+    signals: Signals,
+    disk: Option<Disk>,
+    recovered: Recovered,
+    next_hold: HoldId,
+    host: Host,
+    key: HashKey,
+    children: Children,
+    event_loop: EventLoop,
+    notifier: Notifier,
+}
+
+impl Opened {
+    fn open(settings: &Settings, clock: Clock) -> anyhow::Result<Self> {
+        let pid_file = settings.pid_file.as_deref().map(PidFile::create).transpose()?;
+        let (disk, recovered, next_hold) = open_ledger(settings, clock)?;
+        let routes = match settings.listen {
+            Listen::Default => DefaultRoutes::Follow,
+            Listen::Any | Listen::Named(_) => DefaultRoutes::Ignore,
+        };
+        Ok(Self {
+            pid_file,
+            signals: Signals::catch().context("cannot catch signals")?,
+            disk,
+            recovered,
+            next_hold,
+            host: Host::open(ip_versions(settings.families), routes)?,
+            key: hash_key()?,
+            children: Children::new().context("cannot wait for children")?,
+            event_loop: EventLoop::new().context("cannot wait for events")?,
+            notifier: Notifier::from_environment().context("NOTIFY_SOCKET")?,
+        })
+    }
+}
+
 impl Daemon {
+    /// Takes up what is owed, listens, and says that it is ready.
+    fn begin(&mut self, recovered: Recovered, startup: Option<Startup>) -> anyhow::Result<()> {
+        self.register()?;
+        self.take_up(recovered);
+        self.reconcile();
+        self.announce();
+        startup.map_or(Ok(()), Startup::ready).context("cannot let go of the terminal")
+    }
+
     fn register(&self) -> anyhow::Result<()> {
         let register = |fd: BorrowedFd<'_>, token: Token| {
             let registered = self.event_loop.register(fd, token.number(), Interest::Readable);

@@ -17,4 +17,5 @@ mod process_helper;
 mod process_notify;
 mod process_pidfile;
 mod process_privileges;
+mod program;
 mod supervisor;
