@@ -137,7 +137,8 @@ pub struct Cli {
 
     /// Log commands instead of running them
     ///
-    /// Everything else is as always: packets are heard, and knocks open doors in the log.
+    /// Everything else is as always: packets are heard, and knocks open doors in the log. The
+    /// ledger and one-time files are left alone, so it may run beside a daemon that runs commands.
     #[arg(long, help_heading = "How it runs")]
     pub dry_run: bool,
 
