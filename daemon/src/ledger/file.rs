@@ -97,11 +97,16 @@ impl LedgerFile {
             move |cause| LedgerFileError { path, cause }
         };
         make_folder(folder).map_err(at(folder))?;
+        // The name of a ledger that was ever written is safe: a disk that fails now must not keep
+        // what is owed from being read.
+        let is_new = path.metadata().map_or(true, |file| file.len() == 0);
         let opened = Self::open_in_folder(&path).map_err(at(&path))?;
-        sync_folder(folder)
-            .or_else(ignore_read_only)
-            .map_err(LedgerFileCause::Folder)
-            .map_err(at(folder))?;
+        if is_new {
+            sync_folder(folder)
+                .or_else(ignore_read_only)
+                .map_err(LedgerFileCause::Folder)
+                .map_err(at(folder))?;
+        }
         Ok(opened)
     }
 

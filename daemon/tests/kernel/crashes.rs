@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
+use std::os::unix::fs::PermissionsExt as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use knock_lab::daemon::Daemon;
 use knock_lab::lab::{Lab, SERVER};
 use knock_lab::wire::{Port, Wire};
@@ -293,6 +294,55 @@ fn without_a_ledger_a_door_stays_shut_and_the_log_says_why() {
             }
         }
         Ok(())
+    });
+}
+
+#[test]
+fn a_disk_that_fails_keeps_doors_shut_until_it_works_again() {
+    /// How many calls that make something durable fail, with an input/output error.
+    const FAILURES: usize = 12;
+    privilege::test(|| {
+        let _machine = shared();
+        let lab = Lab::new()?;
+        let mut setup = setup(&lab)?;
+        let traced = lab.folder().join("knockd-on-a-failing-disk");
+        let script = format!(
+            "#!/bin/sh\nexec strace -D -f -qq -o /dev/null -e trace=fsync,fdatasync \
+             -e inject=fsync,fdatasync:error=EIO:when=1..{FAILURES} {} \"$@\"\n",
+            setup.program.display()
+        );
+        std::fs::write(&traced, script)?;
+        std::fs::set_permissions(&traced, std::fs::Permissions::from_mode(0o755))?;
+        setup.write_config("", &door(&rule_commands("")))?;
+        // The ledger is there when the disk begins to fail.
+        setup.start(&lab.server)?.stop(wait::SOON)?;
+        setup.program = traced;
+        let mut daemon = setup.start(&lab.server)?;
+        let mut wire = Wire::new(&lab.client)?;
+        let refused = || Ok(daemon.log()?.contains("the ledger can't be written"));
+        let [source, ..] = round_of_sources(0)?;
+        knock(&mut wire, source)?;
+        wait::until("it to say that its ledger can't be written", refused)
+            .with_context(|| daemon.story())?;
+        ensure!(rules(&lab)?.is_empty(), "a door opened before its stop was safe");
+        // Each knock from here on uses up some of the failures.
+        for round in 1..=FAILURES + 1 {
+            let [source, ..] = round_of_sources(round)?;
+            let opened = count_opened(&daemon, source)?;
+            knock(&mut wire, source)?;
+            wait::until("the knock to be heard", || Ok(count_opened(&daemon, source)? > opened))?;
+            let ran = wait::within(Duration::from_secs(1), "the door to open", || {
+                Ok(rules(&lab)?.contains_key(&source))
+            });
+            if ran.is_ok() {
+                return wait::within(OPEN + GRACE, "the door to close", || {
+                    Ok(rules(&lab)?.is_empty())
+                })
+                .with_context(|| daemon.story());
+            }
+        }
+        daemon.stop(wait::SOON)?;
+        bail!("no door opened after the disk worked again: {}", daemon.story())
     });
 }
 
