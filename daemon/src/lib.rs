@@ -13,6 +13,7 @@ pub mod clock;
 pub mod disk;
 pub mod host;
 pub mod ledger;
+mod lock;
 pub mod log;
 pub mod one_time;
 pub mod process;

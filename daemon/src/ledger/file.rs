@@ -11,6 +11,7 @@ use rustix::process::{Flock, FlockType, fcntl_getlk, geteuid};
 use thiserror::Error;
 
 use super::{Boot, Ledger, LedgerError, Recovered, Storage};
+use crate::lock;
 
 /// The longest file that is read, in bytes: more than a million open doors need.
 const MAX_LEN: u64 = 1 << 30;
@@ -128,7 +129,7 @@ impl LedgerFile {
         if metadata.mode() & 0o022 != 0 {
             return Err(LedgerFileCause::Exposed);
         }
-        lock(&file)?;
+        lock_file(&file)?;
         Ok(Self { file, read_only })
     }
 }
@@ -181,11 +182,14 @@ fn ignore_read_only(error: io::Error) -> io::Result<()> {
 
 /// Locks the file. The second lock of another kind is only there to tell whose it is: that is
 /// what the kernel knows of a record lock and not of a whole file's.
-fn lock(file: &File) -> Result<(), LedgerFileCause> {
-    match flock(file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => {}
-        Err(Errno::WOULDBLOCK) => return Err(LedgerFileCause::InUse { process: holder(file) }),
-        Err(error) => return Err(LedgerFileCause::Open(error.into())),
+fn lock_file(file: &File) -> Result<(), LedgerFileCause> {
+    let is_ours = lock::take(|| match flock(file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(true),
+        Err(Errno::WOULDBLOCK) => Ok(false),
+        Err(error) => Err(error.into()),
+    });
+    if !is_ours.map_err(LedgerFileCause::Open)? {
+        return Err(LedgerFileCause::InUse { process: holder(file) });
     }
     // It needs a file that may be written; without it the message names nobody.
     let _ = fcntl_lock(file, FlockOperation::NonBlockingLockExclusive);

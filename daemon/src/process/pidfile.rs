@@ -110,13 +110,14 @@ fn lock(path: &Path) -> Result<File, PidFileError> {
     let io = |doing| move |source| PidFileError::Io { path: path.to_owned(), doing, source };
     for _ in 0..TRIES {
         let mut file = open(path)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let pid = read(&mut file).ok().and_then(|text| text.trim().parse().ok());
-                return Err(PidFileError::Taken { path: path.to_owned(), pid });
-            }
-            Err(TryLockError::Error(error)) => return Err(io("lock")(error)),
+        let is_ours = crate::lock::take(|| match file.try_lock() {
+            Ok(()) => Ok(true),
+            Err(TryLockError::WouldBlock) => Ok(false),
+            Err(TryLockError::Error(error)) => Err(error),
+        });
+        if !is_ours.map_err(io("lock"))? {
+            let pid = read(&mut file).ok().and_then(|text| text.trim().parse().ok());
+            return Err(PidFileError::Taken { path: path.to_owned(), pid });
         }
         // The one before may have removed it after we opened it: then we hold a file without name.
         if is_at(&file, path).map_err(io("find"))? {

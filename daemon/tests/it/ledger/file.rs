@@ -56,6 +56,22 @@ fn two_daemons_have_a_ledger_each() {
 }
 
 #[test]
+fn a_lock_that_is_about_to_be_let_go_is_waited_for() {
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let first = open(folder.path()).expect("nobody else has it");
+    std::thread::scope(|scope| {
+        let second = scope.spawn(|| open(folder.path()).map(drop));
+        // Long enough for the second to find it locked. Were it not, the test would say nothing,
+        // but fail neither.
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        assert!(!second.is_finished(), "it waits");
+        drop(first);
+        let got = second.join().expect("it does not panic");
+        got.expect("the lock was let go in time");
+    });
+}
+
+#[test]
 fn a_lock_names_its_process_and_ends_with_it() {
     let test = "ledger::file::a_lock_names_its_process_and_ends_with_it";
     if let Some(folder) = env::var_os(again::FOLDER) {
