@@ -5,11 +5,11 @@
 //! a command.
 
 mod closing;
+mod losses;
 mod reload;
 mod startup;
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use anyhow::Context as _;
 use knock_engine::Engine;
@@ -21,6 +21,7 @@ use knock_engine::wire::{self, LinkType};
 pub use closing::close_all;
 pub use startup::run;
 
+use self::losses::Losses;
 use crate::capture::{self, Captures, Drained};
 use crate::cli::Cli;
 use crate::clock::Clock;
@@ -37,9 +38,6 @@ use crate::supervisor::{Effect, Supervisor};
 
 /// How many packets of a socket are read before anybody else gets a turn.
 const PACKETS_A_TURN: usize = 1024;
-
-/// How often, at most, the kernel is asked whether it had to drop packets.
-const DROPS_PAUSE: Duration = Duration::from_secs(1);
 
 /// What the event loop waits for, besides capture sockets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,8 +78,7 @@ struct Daemon {
     heard: BTreeSet<capture::Token>,
     /// When the alarm goes off, as it was last set.
     alarm: Option<Timestamp>,
-    /// When the kernel was last asked for its drops.
-    drops_at: Timestamp,
+    losses: Losses,
 }
 
 /// What carries effects out.
@@ -196,10 +193,12 @@ impl Daemon {
     fn listen(&mut self) {
         let mut is_quiet = true;
         let mut has_failed = false;
+        let mut has_heard = false;
         let families = self.settings.families;
         let Self { captures, engine, supervisor, hands, clock, .. } = self;
         for token in &self.heard {
             let drained = captures.drain(*token, PACKETS_A_TURN, &mut |link, bytes| {
+                has_heard = true;
                 let now = clock.now();
                 if hear(engine, families, (link, bytes), now) {
                     hand_over(engine, supervisor, now);
@@ -215,7 +214,9 @@ impl Daemon {
         if has_failed {
             self.reconcile();
         }
-        self.count_drops();
+        if has_heard {
+            self.losses.note_traffic(self.clock.now());
+        }
     }
 
     /// Does what is due by now.
@@ -228,6 +229,9 @@ impl Daemon {
         if self.watchdog.as_mut().is_some_and(|watchdog| watchdog.handle_timeout(now)) {
             // A service manager that is gone does not mind.
             let _ = self.notifier.alive();
+        }
+        if self.losses.is_due(now) {
+            self.tell_losses(now);
         }
         if self.captures.next_retry().is_some_and(|at| at <= now) {
             self.reconcile();
@@ -245,6 +249,7 @@ impl Daemon {
             self.hands.logger.poll_timeout(),
             self.watchdog.as_ref().map(Watchdog::poll_timeout),
             self.captures.next_retry(),
+            self.losses.poll_timeout(),
         ];
         let next = deadlines.into_iter().flatten().min();
         if next != self.alarm {
@@ -293,16 +298,19 @@ impl Daemon {
         }
     }
 
-    fn count_drops(&mut self) {
-        let now = self.clock.now();
-        if now.saturating_duration_since(self.drops_at) < DROPS_PAUSE {
-            return;
-        }
-        self.drops_at = now;
+    fn tell_losses(&mut self, now: Timestamp) {
         for (interface, drops) in self.captures.drops() {
             let text = format!(
                 "{interface}: the kernel dropped {drops} packets that came too fast; knocks among \
                  them are lost (a larger BufferSize helps against short bursts)"
+            );
+            self.hands.notice(Severity::Warning, text);
+        }
+        if let Some(evicted) = self.losses.evictions_to_tell(self.engine.stats().evicted, now) {
+            let text = format!(
+                "the table of attempts is full: {evicted} made room for newer ones, those at their \
+                 first knock before others (max_attempts = {} in the config)",
+                self.config.options.max_attempts
             );
             self.hands.notice(Severity::Warning, text);
         }

@@ -9,6 +9,7 @@ use knock_engine::config::{Command, Config, Door, Sequences};
 use knock_engine::{Engine, HashKey};
 use knock_frontend::notice::told;
 
+use super::losses::Losses;
 use super::{Daemon, Hands, Token};
 use crate::capture::{Captures, Filter, IpVersions};
 use crate::cli::Cli;
@@ -70,7 +71,7 @@ pub fn run(
         notifier: opened.notifier,
         watchdog: Watchdog::from_environment(clock.now()),
         alarm: None,
-        drops_at: clock.now(),
+        losses: Losses::default(),
         heard: BTreeSet::new(),
         clock,
         cli,

@@ -1,14 +1,16 @@
 //! Attacks and floods: whoever knocks honestly comes in.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use knock_lab::lab::Lab;
+use knock_lab::lab::{Lab, SERVER};
 use knock_lab::storm::{Honest, Outcome, Storm, door};
 use knock_lab::usage::Usage;
-use knock_lab::{privilege, storm};
+use knock_lab::wire::{Port, Wire};
+use knock_lab::{privilege, storm, wait};
 
-use crate::bench::{Tally, alone, note, sample_or_full, setup};
+use crate::bench::{Tally, alone, note, sample_or_full, setup, shared};
 
 /// Without the capture's ring.
 const MEMORY: u64 = 96_000_000;
@@ -28,6 +30,26 @@ fn honest_knocks_open_during_the_lock_out_attack() {
         let outcome = trial.outcomes[0];
         ensure!(outcome.opened == honest.count, "{outcome:?}\n{}", trial.story);
         Ok(())
+    });
+}
+
+#[test]
+fn a_full_table_of_attempts_is_told() {
+    privilege::test(|| {
+        let _machine = shared();
+        let lab = Lab::new()?;
+        let setup = setup(&lab)?;
+        let door = "[door]\nsequence = 7000,8000,9000\nstart_command = true\n";
+        setup.write_config("max_attempts = 4", door)?;
+        let daemon = setup.start(&lab.server)?;
+        let mut wire = Wire::new(&lab.client)?;
+        for source in 1..=10 {
+            let source = IpAddr::V4(Ipv4Addr::new(10, 0, 0, source));
+            wire.knock(source, SERVER, Port::Tcp(7000))?;
+        }
+        let told = "the table of attempts is full";
+        wait::until("it to say that its table is full", || Ok(daemon.log()?.contains(told)))
+            .with_context(|| daemon.story())
     });
 }
 
