@@ -116,6 +116,23 @@ impl Hold {
         }
     }
 
+    /// Makes a hold for the same, anew, until another deadline.
+    pub(super) fn again(&self, deadline: Timestamp) -> Self {
+        Self {
+            subject: self.subject.clone(),
+            network: self.network,
+            commands: self.commands.clone(),
+            deadline: Some(deadline),
+            phase: Phase::Waiting,
+            started: None,
+            is_due: false,
+            is_recovered: false,
+            is_lenient: false,
+            failures: 0,
+            hindrances: 0,
+        }
+    }
+
     /// Makes the hold that a ledger tells of. One of an earlier boot is due at once.
     pub(super) fn recovered(entry: Entry, now: Timestamp) -> Self {
         let Entry { door, source, network, stop, deadline, started, stop_begun, .. } = entry;

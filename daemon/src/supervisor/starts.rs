@@ -75,13 +75,12 @@ impl Supervisor {
 
     /// Lets a hold that a ledger told of go on for a knock that the engine takes for a new one.
     ///
-    /// Where its start may or may not have run, only its stop makes sure of what is there: it
-    /// runs first, and the knock begins a hold of its own behind it.
+    /// Where its start is not known to have succeeded, only its stop makes sure of what is there:
+    /// it runs first, and the knock begins a hold of its own behind it.
     fn adopt(&mut self, known: HoldId, hold: Hold, until: Timestamp, mark: Option<WriteId>) {
         let Some(old) = self.holds.get_mut(&known) else { return };
-        if old.started.is_none() && old.phase == Phase::Open {
-            old.is_lenient = true;
-            self.hold_is_due(known);
+        if old.started != Some(StartOutcome::Done) && old.phase == Phase::Open {
+            self.end_unsure(known);
             return self.begin(hold, mark);
         }
         old.commands.start = hold.commands.start;
@@ -112,19 +111,32 @@ impl Supervisor {
         }
     }
 
+    /// Ends a hold whose start may have done some of its work, or all, or none. Its stop makes sure
+    /// of that, so it does not matter if there is nothing for it to do.
+    fn end_unsure(&mut self, id: HoldId) {
+        if let Some(hold) = self.holds.get_mut(&id) {
+            hold.is_lenient = true;
+        }
+        self.hold_is_due(id);
+    }
+
     /// Moves a hold's deadline, and sees that what its start did is there.
+    ///
+    /// A start that failed runs again, behind its stop and as a new hold: what it did before it
+    /// failed must not be done twice and undone once, and the ledger must not take this run for
+    /// the one before.
     pub(super) fn extend(&mut self, id: HoldId, until: Timestamp) {
         let Some(hold) = self.holds.get_mut(&id).filter(|hold| hold.is_live()) else { return };
+        if hold.started == Some(StartOutcome::Failed) && hold.phase == Phase::Open {
+            let again = hold.again(until);
+            self.end_unsure(id);
+            return self.begin(again, None);
+        }
         hold.deadline = Some(until);
         self.timers.set(Timer::Hold(id), until);
         self.note(Record::Renewed { hold: id, deadline: until });
         let Some(hold) = self.holds.get_mut(&id) else { return };
-        if hold.phase != Phase::Open {
-            return;
-        }
-        if hold.started == Some(StartOutcome::Failed) {
-            self.queue_start(id);
-        } else if hold.commands.check.is_some() {
+        if hold.phase == Phase::Open && hold.commands.check.is_some() {
             hold.phase = Phase::CheckWaiting;
             let job = Job { hold: id, kind: CommandKind::Check };
             self.lanes.push(&hold.subject, job);

@@ -179,6 +179,36 @@ fn where_a_start_may_have_run_a_new_knock_has_its_stop_run_first() {
 }
 
 #[test]
+fn a_start_that_failed_runs_again_behind_its_stop() {
+    let mut world = World::new(4);
+    world.knock(7, 7000);
+    world.answer_write(Ok(()));
+    world.end_child(0, Some(Exit::Status(2)));
+    world.advance(SECOND);
+    world.knock(7, 7000);
+    world.work();
+    assert_eq!(world.count("counted", 7), 1);
+    world.settle();
+    insta::assert_snapshot!(world.trace);
+}
+
+#[test]
+fn a_second_run_of_a_failed_start_is_not_taken_for_the_first_after_a_crash() {
+    let mut world = World::new(1);
+    world.knock(7, 7000);
+    world.answer_write(Ok(()));
+    world.end_child(0, Some(Exit::Status(4)));
+    world.crash(1, 0, false);
+    for _ in 0..2 {
+        world.knock(7, 7000);
+        world.work();
+        world.crash(9, 0xff, false);
+    }
+    world.knock(7, 7000);
+    world.settle();
+}
+
+#[test]
 fn after_a_boot_every_stop_runs_once() {
     let mut world = World::new(4);
     world.knock(7, 7000);

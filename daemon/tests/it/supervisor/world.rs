@@ -310,9 +310,13 @@ impl World {
         entries(&self.disk)
     }
 
-    pub(crate) fn is_open(&self, kind: &str, source: u8) -> bool {
+    pub(crate) fn count(&self, kind: &str, source: u8) -> u32 {
         let source = format!("198.51.100.{source}");
-        self.firewall.get(&(kind.to_owned(), source)).is_some_and(|count| *count > 0)
+        self.firewall.get(&(kind.to_owned(), source)).copied().unwrap_or(0)
+    }
+
+    pub(crate) fn is_open(&self, kind: &str, source: u8) -> bool {
+        self.count(kind, source) > 0
     }
 }
 
