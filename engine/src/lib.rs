@@ -39,6 +39,7 @@ mod engine;
 pub mod local;
 pub mod output;
 pub mod packet;
+pub mod snapshot;
 pub mod time;
 pub mod wire;
 

@@ -51,6 +51,21 @@ impl List {
         slab[id as usize].peek(chain).next
     }
 
+    /// Returns the slots nearest to the tail, at most so many, in the order of the list.
+    pub(super) fn newest<C: Copy, T: Linked<C>>(
+        self,
+        slab: &Slab<T>,
+        chain: C,
+        most: usize,
+    ) -> Vec<SlotId> {
+        let known = |id: SlotId| (id != NO_SLOT).then_some(id);
+        let before = |id: &SlotId| known(slab[*id as usize].peek(chain).previous);
+        let mut found: Vec<_> =
+            std::iter::successors(known(self.tail), before).take(most).collect();
+        found.reverse();
+        found
+    }
+
     /// Puts a slot that is in no list of this kind at the tail.
     pub(super) fn push<C: Copy, T: Linked<C>>(&mut self, slab: &mut Slab<T>, chain: C, id: SlotId) {
         *slab[id as usize].link(chain) = Link { previous: self.tail, next: NO_SLOT };

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use super::DoorIndex;
-use super::recency::RecencyTable;
+use super::recency::{Key, RecencyTable};
 use super::source::{KeyedHasher, SourceKey};
+use crate::snapshot::Cooldown;
 use crate::time::Timestamp;
 
 /// When each source may start each door again.
@@ -40,6 +41,25 @@ impl Cooldowns {
         let end = now.saturating_add(cooldown);
         *self.ends.touch((door, source), || end) = end;
         true
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Copies the newest ends, the oldest of them first.
+    pub(super) fn export(&self, most: usize) -> Vec<Cooldown> {
+        let export = |((door, source), until): (Key, &Timestamp)| Cooldown {
+            source: source.address(),
+            door,
+            until: *until,
+        };
+        self.ends.newest(most).into_iter().map(export).collect()
+    }
+
+    /// Adds an end of a snapshot, as the newest.
+    pub(super) fn import(&mut self, key: Key, until: Timestamp) {
+        self.ends.touch(key, || until);
     }
 
     /// Moves all ends with the clock, so that what remains of them remains (S1).

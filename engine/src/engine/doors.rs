@@ -71,6 +71,14 @@ impl DoorState {
         }
     }
 
+    /// Returns the lines of a one-time file that are not used yet.
+    pub(super) fn unused_lines(&self) -> &[OneTimeLine] {
+        match &self.door.sequences {
+            Sequences::Fixed(_) => &[],
+            Sequences::OneTime { lines, .. } => lines.get(self.used_lines..).unwrap_or_default(),
+        }
+    }
+
     /// Returns the sequence that opens the door now; none where all lines are used (S12).
     pub(super) fn sequence(&self) -> Option<&Sequence> {
         match &self.door.sequences {
@@ -239,6 +247,10 @@ impl Doors {
 
     pub(super) fn get(&self, index: DoorIndex) -> &DoorState {
         &self.states[usize::from(index)]
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.states.len()
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (DoorIndex, &DoorState)> {

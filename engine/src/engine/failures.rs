@@ -3,9 +3,10 @@
 use std::collections::VecDeque;
 
 use super::DoorIndex;
-use super::recency::RecencyTable;
+use super::recency::{Key, RecencyTable};
 use super::source::{KeyedHasher, SourceKey};
 use crate::config::FailureLimit;
+use crate::snapshot;
 use crate::time::Timestamp;
 
 /// The failures of one source at one door.
@@ -66,6 +67,28 @@ impl Failures {
         let until = at.saturating_add(limit.lockout);
         record.locked_until = record.locked_until.max(Some(until));
         true
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.records.len()
+    }
+
+    /// Copies the newest records, the oldest of them first.
+    pub(super) fn export(&self, most: usize) -> Vec<snapshot::Failures> {
+        let export = |((door, source), record): (Key, &Record)| snapshot::Failures {
+            source: source.address(),
+            door,
+            expiries: record.expiries.iter().copied().collect(),
+            locked_until: record.locked_until,
+        };
+        self.records.newest(most).into_iter().map(export).collect()
+    }
+
+    /// Adds a record of a snapshot, as the newest.
+    pub(super) fn import(&mut self, its: &snapshot::Failures) {
+        let key = (its.door, SourceKey::new(its.source).failure_prefix());
+        let expiries = its.expiries.iter().copied().collect();
+        self.records.touch(key, || Record { expiries, locked_until: its.locked_until });
     }
 
     /// Moves all ends with the clock, so that what remains of them remains (S1).

@@ -219,6 +219,7 @@ impl Engine {
     /// attempt.
     fn remember(&mut self, place: Option<SlotId>, knock: KnockPacket<'_>) {
         let Some(identity) = knock.identity else { return };
+        self.was_noticed = true;
         let id = match place {
             Some(id) => id,
             None if self.make_room(Places::longest_idle) => {
@@ -408,6 +409,7 @@ impl Engine {
     }
 
     pub(super) fn emit(&mut self, event: DoorEvent) {
+        self.was_noticed = true;
         self.outputs.push_back(Output::Event(Event::Door(event)));
     }
 

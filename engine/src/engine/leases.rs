@@ -11,6 +11,7 @@ use super::chain::{Link, Linked, List, SlotId, slot_id};
 use super::schedule::{Due, Ticket};
 use super::source::{KeyedHasher, SourceKey};
 use crate::config::Door;
+use crate::snapshot::{self, LeasedDoor};
 use crate::time::Timestamp;
 
 /// A door held open for a source.
@@ -209,6 +210,48 @@ impl Leases {
         let hash = self.hasher.hash(&lease.source, u32::from(door));
         let entry = self.index.find_entry(hash, |other| *other == id);
         entry.expect("a lease that can be renewed is in the index").remove();
+    }
+
+    /// Copies all leases; `tell` says how a snapshot tells a lease's door, which may be the one at
+    /// this place of the config.
+    pub(super) fn export(
+        &self,
+        mut tell: impl FnMut(&Arc<Door>, Option<DoorIndex>) -> LeasedDoor,
+    ) -> Vec<snapshot::Lease> {
+        let export = |(_, lease): (usize, &Lease)| snapshot::Lease {
+            source: lease.source.address(),
+            door: tell(&lease.door, lease.renewed_at),
+            until: lease.until,
+            since: lease.ticket.since,
+            order: lease.ticket.order,
+            namesake: lease.namesake,
+            renewed_at: lease.renewed_at,
+            is_superseded: lease.is_superseded,
+        };
+        self.slots.iter().map(export).collect()
+    }
+
+    /// Adds a lease of a snapshot, which ends only after [`Self::line_up`].
+    pub(super) fn import(&mut self, door: Arc<Door>, its: &snapshot::Lease) {
+        let id = slot_id(self.slots.insert(Lease {
+            source: SourceKey::new(its.source),
+            door,
+            until: its.until,
+            ticket: Ticket { since: its.since, order: its.order },
+            namesake: its.namesake,
+            renewed_at: None,
+            is_superseded: its.is_superseded,
+            lane: FORMER,
+            link: Link::LOOSE,
+        }));
+        if let Some(door) = its.renewed_at {
+            self.enlist(id, door);
+        }
+    }
+
+    /// Puts what a snapshot had in the order in which it ends, with lanes for so many doors.
+    pub(super) fn line_up(&mut self, doors: usize) {
+        self.leave_all_lanes(doors);
     }
 
     /// Ends a lease.

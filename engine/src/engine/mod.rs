@@ -11,6 +11,7 @@ mod places;
 mod queue;
 mod recency;
 mod schedule;
+mod snapshot;
 mod source;
 
 use std::collections::VecDeque;
@@ -95,6 +96,8 @@ pub struct Engine {
     outputs: VecDeque<Output>,
     /// The doors that the packet at hand concerns; kept for its allocation.
     concerned: Vec<judge::Concern>,
+    /// Whether the packet handled last changed anything.
+    was_noticed: bool,
     evicted: u64,
     unremembered: u64,
     refused: u64,
@@ -124,6 +127,7 @@ impl Engine {
             schedule: Schedule::default(),
             outputs: VecDeque::new(),
             concerned: Vec::new(),
+            was_noticed: false,
             evicted: 0,
             unremembered: 0,
             refused: 0,
@@ -140,8 +144,12 @@ impl Engine {
     /// is late (S2). A packet that concerns no door changes nothing, not even the time (S1).
     pub fn handle_packet(&mut self, packet: &Packet, now: Timestamp) {
         let mut concerned = std::mem::take(&mut self.concerned);
-        if self.collect_knocked(&mut concerned, packet) {
+        let does_concern = self.collect_knocked(&mut concerned, packet);
+        if does_concern {
             self.advance(now);
+        }
+        self.was_noticed = false;
+        if does_concern {
             self.judge(packet, &mut concerned);
         }
         self.concerned = concerned;
@@ -193,6 +201,20 @@ impl Engine {
     #[must_use]
     pub fn poll_output(&mut self) -> Option<Output> {
         self.outputs.pop_front()
+    }
+
+    /// Tells whether there are outputs to take.
+    #[must_use]
+    pub fn has_output(&self) -> bool {
+        !self.outputs.is_empty()
+    }
+
+    /// Tells whether the packet handled last changed anything: it brought an event, or it is
+    /// remembered to tell its retransmissions. What fired before it does not count. An engine that
+    /// is given only such packets, and woken when deadlines fire, decides the same.
+    #[must_use]
+    pub fn was_noticed(&self) -> bool {
+        self.was_noticed
     }
 
     /// Returns the next deadline that will bring an output; none where no attempt and no lease

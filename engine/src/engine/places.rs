@@ -8,6 +8,7 @@
 //! here takes constant time whatever the number of places.
 
 mod memory;
+mod snapshot;
 mod strays;
 
 use std::net::IpAddr;

@@ -8,9 +8,12 @@ use super::DoorIndex;
 use super::chain::{Link, Linked, List, NO_SLOT, SlotId, slot_id};
 use super::source::{KeyedHasher, SourceKey};
 
+/// What an entry is about.
+pub(super) type Key = (DoorIndex, SourceKey);
+
 #[derive(Debug)]
 struct Entry<V> {
-    key: (DoorIndex, SourceKey),
+    key: Key,
     value: V,
     link: Link,
 }
@@ -52,7 +55,7 @@ impl<V> RecencyTable<V> {
         self.make_room();
     }
 
-    pub(super) fn get(&self, key: &(DoorIndex, SourceKey)) -> Option<&V> {
+    pub(super) fn get(&self, key: &Key) -> Option<&V> {
         let hash = self.hasher.hash(&key.1, u32::from(key.0));
         let id = self.index.find(hash, |id| self.entries[*id as usize].key == *key)?;
         Some(&self.entries[*id as usize].value)
@@ -60,13 +63,9 @@ impl<V> RecencyTable<V> {
 
     /// Returns the value of a key, made where it isn't there, as the most recent one. Older
     /// ones make room for it.
-    pub(super) fn touch(
-        &mut self,
-        key: (DoorIndex, SourceKey),
-        make: impl FnOnce() -> V,
-    ) -> &mut V {
+    pub(super) fn touch(&mut self, key: Key, make: impl FnOnce() -> V) -> &mut V {
         let Self { entries, index, hasher, .. } = self;
-        let hash_of = |key: &(DoorIndex, SourceKey)| hasher.hash(&key.1, u32::from(key.0));
+        let hash_of = |key: &Key| hasher.hash(&key.1, u32::from(key.0));
         let entry = index.entry(
             hash_of(&key),
             |id| entries[*id as usize].key == key,
@@ -114,6 +113,17 @@ impl<V> RecencyTable<V> {
             }
             self.remove(id);
         }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Returns the newest entries, at most so many, the oldest of them first.
+    pub(super) fn newest(&self, most: usize) -> Vec<(Key, &V)> {
+        let ids = self.order.newest(&self.entries, (), most);
+        let entry = |id: SlotId| &self.entries[id as usize];
+        ids.into_iter().map(|id| (entry(id).key, &entry(id).value)).collect()
     }
 
     /// Changes each value.

@@ -35,6 +35,16 @@ impl Clock {
     /// How far back a stamp may lie and still count as now: capture queues reorder a little (S1).
     const TOLERANCE: Duration = Duration::from_secs(1);
 
+    /// Makes a clock that has reached `now` and has issued so many tickets there.
+    pub(super) fn of(now: Timestamp, issued: u32) -> Self {
+        Self { now, issued }
+    }
+
+    /// Returns the time, and how many tickets were issued at it.
+    pub(super) fn parts(&self) -> (Timestamp, u32) {
+        (self.now, self.issued)
+    }
+
     pub(super) fn now(&self) -> Timestamp {
         self.now
     }

@@ -9,4 +9,5 @@ mod properties;
 mod rules;
 mod schedule;
 mod script;
+mod snapshot;
 mod wire;

@@ -19,9 +19,9 @@ pub(in crate::engine) struct Identity {
 
 #[derive(Debug)]
 pub(super) struct Remembered {
-    at: Timestamp,
-    identity: Identity,
-    older: SlotId,
+    pub(super) at: Timestamp,
+    pub(super) identity: Identity,
+    pub(super) older: SlotId,
 }
 
 impl Places {

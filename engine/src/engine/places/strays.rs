@@ -34,6 +34,14 @@ impl Places {
         count
     }
 
+    /// Returns the distinct stray ports of an attempt, the newest first.
+    pub(super) fn stray_ports_of(&self, id: SlotId) -> impl Iterator<Item = (Protocol, u16)> {
+        let extra = self.extras.get(self.slots[id as usize].extra as usize);
+        let first = extra.and_then(|extra| self.stray_ports.get(extra.strays as usize));
+        let next = |stray: &&StrayPort| self.stray_ports.get(stray.next as usize);
+        std::iter::successors(first, next).map(|stray| (stray.protocol, stray.port))
+    }
+
     pub(super) fn forget_strays(&mut self, id: SlotId) {
         let Some(extra) = self.extras.get_mut(self.slots[id as usize].extra as usize) else {
             return;
