@@ -32,6 +32,7 @@ test: ## Runs the lints and every test
 
 test-full: ## Runs the tests against the real kernel with their full numbers (ten minutes or so)
 	@ci/install-deps build test
+	$(CARGO) build -p knock-replay --locked
 	SESAME_TEST=full $(TEST_ENV) $(CARGO) test -p knockd --test kernel --locked </dev/null
 
 lint: ## Checks the format, clippy, the documentation and the text of every file

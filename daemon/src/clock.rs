@@ -48,11 +48,20 @@ impl Clock {
     }
 
     /// Returns what the wall clock showed, or will show, at a moment, as far as it is known now.
+    ///
+    /// The two clocks are told apart in whole milliseconds. So as long as nobody sets the wall
+    /// clock, a log has the very stamps that a recording has, which is in engine time.
     #[must_use]
     pub fn wall(self, at: Timestamp) -> Timestamp {
-        let wall = at.as_nanos().saturating_add(wall_now());
-        Timestamp::from_nanos(wall.saturating_sub(self.now().as_nanos()))
+        let ahead = i128::from(wall_now()) - i128::from(self.now().as_nanos());
+        let wall = i128::from(at.as_nanos()) + whole_millis(ahead);
+        Timestamp::from_nanos(u64::try_from(wall.max(0)).unwrap_or(u64::MAX))
     }
+}
+
+/// Rounds nanoseconds to the nearest whole millisecond.
+const fn whole_millis(nanos: i128) -> i128 {
+    (nanos + 500_000).div_euclid(1_000_000) * 1_000_000
 }
 
 fn boot_nanos() -> u64 {
@@ -77,6 +86,14 @@ mod tests {
         assert!(first <= second);
         let wall = Timestamp::from_nanos(wall_now());
         assert!(wall.saturating_duration_since(second) < Duration::from_secs(5));
+    }
+
+    #[test]
+    fn small_differences_between_the_clocks_are_none() {
+        let rounded = [(0, 0), (499_999, 0), (500_000, 1), (-500_000, 0), (-500_001, -1)];
+        for (nanos, millis) in rounded {
+            assert_eq!(whole_millis(nanos), millis * 1_000_000, "{nanos}");
+        }
     }
 
     #[test]

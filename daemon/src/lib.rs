@@ -17,6 +17,7 @@ mod lock;
 pub mod log;
 pub mod one_time;
 pub mod process;
+pub mod recorder;
 pub mod settings;
 pub mod shell;
 pub mod supervisor;

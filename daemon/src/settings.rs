@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use knock_engine::config::{BufferSize, LogFormat, OnStop, Options};
+use knock_engine::config::{BufferSize, LogFormat, OnStop, Options, RecordSize};
 use knock_frontend::config_file::Strictness;
 
 use crate::cli::Cli;
@@ -39,6 +39,8 @@ pub struct Settings {
     pub log: Log,
     /// `StateDir`.
     pub state_dir: PathBuf,
+    /// `Record` and `RecordSize`; `None` where nothing is recorded.
+    pub record: Option<Record>,
     /// `OnStop`.
     pub on_stop: OnStop,
     /// What is done about commands.
@@ -127,6 +129,15 @@ pub struct Log {
     pub detail: Detail,
 }
 
+/// The recording.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// `Record`.
+    pub folder: PathBuf,
+    /// `RecordSize`.
+    pub size: RecordSize,
+}
+
 /// How much is said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Detail {
@@ -185,6 +196,10 @@ impl Settings {
             }),
             log: Log::merge(cli, options, folder),
             state_dir: at(Path::new(&options.state_dir)),
+            record: options
+                .record
+                .as_deref()
+                .map(|record| Record { folder: at(Path::new(record)), size: options.record_size }),
             on_stop: options.on_stop,
             commands: Commands {
                 execution: if cli.dry_run { Execution::LogOnly } else { Execution::Run },
@@ -206,7 +221,7 @@ impl Settings {
     /// and returns the keys of the config that would have changed it, for the log.
     ///
     /// These are the ledger's place, of which the names of the interfaces are a part, the memory
-    /// of captures that are open, and the file for the process number.
+    /// of captures that are open, the recording, and the file for the process number.
     pub fn kept_for_life(&mut self, before: &Self) -> Vec<&'static str> {
         let mut kept = Vec::new();
         let mut keep = |key, differs: bool| {
@@ -218,6 +233,8 @@ impl Settings {
         keep("Interface", self.listen != before.listen);
         keep("BufferSize", self.buffer_size != before.buffer_size);
         keep("StateDir", self.state_dir != before.state_dir);
+        keep("Record", self.record != before.record);
+        self.record.clone_from(&before.record);
         self.pid_file.clone_from(&before.pid_file);
         self.listen.clone_from(&before.listen);
         self.buffer_size = before.buffer_size;
@@ -316,6 +333,7 @@ mod tests {
                 detail: Detail::Normal,
             },
             state_dir: "/var/lib/knockd".into(),
+            record: None,
             on_stop: OnStop::Close,
             commands: Commands {
                 execution: Execution::Run,
@@ -409,10 +427,10 @@ mod tests {
         let before = merge("-d", "interface = eth0");
         let mut after = merge(
             "-d",
-            "interface = eth1\npidfile = /p\nbuffersize = 1M\nstatedir = /s\nloglimit = 1",
+            "interface = eth1\npidfile = /p\nbuffersize = 1M\nstatedir = /s\nrecord = /r\nloglimit = 1",
         );
         let kept = after.kept_for_life(&before);
-        assert_eq!(kept, ["PidFile", "Interface", "BufferSize", "StateDir"]);
+        assert_eq!(kept, ["PidFile", "Interface", "BufferSize", "StateDir", "Record"]);
         assert_eq!(after.log.limit, 1);
         after.log.limit = before.log.limit;
         assert_eq!(after, before);

@@ -10,5 +10,7 @@ pub mod escape;
 pub mod event_line;
 pub mod format;
 pub mod notice;
+pub mod recording;
+pub mod severity;
 
 pub use notice::Program;

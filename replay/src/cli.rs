@@ -38,6 +38,9 @@ Examples:
   See what knockd 0.8 would have made of it:
     knock-replay run -c knockd.conf --as knockd-0.8 knocks.pcap
 
+  Tell again what a daemon did, from its recording:
+    knock-replay run /var/lib/knockd/record/*.pcapng
+
   List the openings for a program:
     knock-replay run -c knockd.conf --format jsonl *.pcap.gz | jq -c 'select(.event == \"open\")'
 ";
@@ -108,8 +111,12 @@ pub enum Command {
 #[derive(Args, Debug)]
 pub struct InputArgs {
     /// The config to judge by, a knockd.conf
+    ///
+    /// Recordings of knockd (Record in its config) need none: they tell it, and what the daemon
+    /// knew when they began. With this option they are captures like any other, and what is told
+    /// is what this config would have made of them.
     #[arg(short, long, value_name = "FILE", display_order = 0)]
-    pub config: PathBuf,
+    pub config: Option<PathBuf>,
 
     /// Addresses of the host that the capture was made on, separated by commas
     ///

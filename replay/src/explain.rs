@@ -30,6 +30,7 @@ use knock_engine::packet::Packet;
 use knock_engine::time::Timestamp;
 use knock_engine::wire::{self, LinkType, Undecoded};
 use knock_engine::{Disregard, Engine, HashKey};
+use knock_frontend::format::Counted;
 
 use self::page::{Extent, Page};
 use self::story::{Belongs, Others, Seen, Stories, Verdict};
@@ -39,7 +40,7 @@ use crate::cli::ExplainArgs;
 use crate::report::{Doors, Origin};
 use crate::run::link::LinkTypes;
 use crate::run::progress::Progress;
-use crate::run::{self, OutputError};
+use crate::run::{self, Basis, OutputError};
 use crate::trace::{Frame, OnDamage, TraceReader, Traces};
 
 /// Explains what every packet of one source, or of all that touched a knock port, came to.
@@ -49,12 +50,18 @@ use crate::trace::{Frame, OnDamage, TraceReader, Traces};
 /// The config has errors, a trace can't be read to its end (everything before that place has been
 /// explained then), or the report can't be written.
 pub fn explain(args: &ExplainArgs) -> anyhow::Result<()> {
-    let config = run::load_config(&args.input.config, run::strictness(args.input.strict))?;
+    let Basis { config, local: recorded, reloads, .. } = Basis::of(&args.input)?;
+    if reloads > 0 {
+        PROGRAM.note(&format_args!(
+            "the recording tells {} after the first, which explain does not follow (run does)",
+            Counted(reloads as u64, "config")
+        ));
+    }
     let sources = TraceFiles::open(&args.input.traces, args.source.is_none())?;
     let on_damage = run::on_damage(args.input.resync);
     let ports = KnockPorts::new(&config);
     let mut traces = sources.traces(on_damage)?;
-    let (local, _) = run::local_addresses(&args.input.local, &traces);
+    let local = recorded.unwrap_or_else(|| run::local_addresses(&args.input.local, &traces).0);
     let watched = match args.source {
         Some(source) => watch::Watched::only(source),
         None => {

@@ -4,14 +4,16 @@ mod judge;
 pub(crate) mod link;
 mod original;
 pub(crate) mod progress;
+pub(crate) mod recording;
 
 use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal as _};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
-use knock_engine::config::Config;
+use knock_engine::config::{Config, Door};
 use knock_engine::local::LocalAddresses;
 use knock_frontend::config_file::{ConfigFile, Strictness};
 use knock_frontend::format::Counted;
@@ -20,8 +22,9 @@ use thiserror::Error;
 use self::judge::Session;
 use self::original::OriginalSession;
 use self::progress::{Progress, Screen};
+use self::recording::Survey;
 use crate::PROGRAM;
-use crate::cli::{ColorWhen, DecideAs, Format, RunArgs};
+use crate::cli::{ColorWhen, DecideAs, Format, InputArgs, RunArgs};
 use crate::report::style::Palette;
 use crate::report::{
     Damage, Doors, Jsonl, LocalOrigin, OriginalReport, OriginalText, Pace, Report, Summary, Text,
@@ -59,24 +62,66 @@ pub fn run(args: &RunArgs) -> anyhow::Result<()> {
 }
 
 fn run_engine(args: &RunArgs) -> anyhow::Result<()> {
-    let config = load_config(&args.input.config, strictness(args.input.strict))?;
+    let Basis { config, doors, local, .. } = Basis::of(&args.input)?;
     let mut traces = Traces::open(&args.input.traces, on_damage(args.input.resync))?;
-    let doors = Doors::new(&config.doors);
-    let (local, origin) = local_addresses(&args.input.local, &traces);
+    traces.tell_notes();
+    let doors = Doors::new(&doors);
+    let (local, origin) = match local {
+        Some(local) => (local, LocalOrigin::Recorded),
+        None => local_addresses(&args.input.local, &traces),
+    };
     let totals = Totals::new(args.decide_as.name(), origin, doors.names());
     let mut progress = Progress::new(is_live(&traces));
     let report = make_report(args, &doors, local.clone(), (&traces, &progress));
-    let mut session = Session::new(config, local, totals, report);
+    let mut session = Session::new((config, doors), local, totals, report);
     session.live = is_live(&traces);
     session.names = names(&traces);
+    if args.input.config.is_none() {
+        session.follow_recordings();
+    }
     conclude(args, &mut traces, &mut session, &mut progress)
+}
+
+/// What a run begins with.
+pub(crate) struct Basis {
+    pub(crate) config: Config,
+    /// The doors of the config, or of all configs of recordings.
+    pub(crate) doors: Vec<Arc<Door>>,
+    /// The local addresses, where a recording's config is used too.
+    pub(crate) local: Option<LocalAddresses>,
+    /// How many other configs the recordings tell.
+    pub(crate) reloads: usize,
+}
+
+impl Basis {
+    /// Reads the config that was given, else what the traces, which must be recordings then, tell.
+    ///
+    /// # Errors
+    ///
+    /// The config can't be used, a trace is no recording, or `--local` or `--strict` is given
+    /// where they are.
+    pub(crate) fn of(input: &InputArgs) -> anyhow::Result<Self> {
+        if let Some(path) = &input.config {
+            let config = load_config(path, strictness(input.strict))?;
+            return Ok(Self { doors: config.doors.clone(), config, local: None, reloads: 0 });
+        }
+        let given = [(!input.local.is_empty(), "--local"), (input.strict, "--strict")];
+        if let Some((_, option)) = given.iter().find(|(is_given, _)| *is_given) {
+            bail!("{option} goes with a config: name one with -c, or leave {option} out");
+        }
+        let Survey { config, local, doors, reloads } = Survey::of(&input.traces)?;
+        Ok(Self { config, doors, local: Some(local), reloads })
+    }
 }
 
 fn run_original(args: &RunArgs) -> anyhow::Result<()> {
     if args.input.strict {
         bail!("--strict: knockd 0.8 has no warnings; check the config without --as knockd-0.8");
     }
-    let config = original::load(&args.input.config)?;
+    let Some(config) = &args.input.config else {
+        bail!("--as knockd-0.8 needs a config: name one with -c");
+    };
+    let config = original::load(config)?;
     let mut traces = Traces::open(&args.input.traces, on_damage(args.input.resync))?;
     let (local, origin) = local_addresses(&args.input.local, &traces);
     let totals = Totals::new(args.decide_as.name(), origin, config.door_names());
@@ -178,7 +223,11 @@ fn make_report(
 ) -> Box<dyn Report> {
     let (out, palette) = (standard_output(progress), palette(args.input.color));
     match args.format {
-        Format::Jsonl => Box::new(Jsonl::new(out, given_names(args))),
+        Format::Jsonl => {
+            let jsonl = Jsonl::new(out, given_names(args));
+            let is_of_recording = args.input.config.is_none();
+            Box::new(if is_of_recording { jsonl.of_recording() } else { jsonl })
+        }
         Format::Summary => Box::new(Summary::new(out, palette)),
         Format::Text => {
             let options = TextOptions {
@@ -238,7 +287,10 @@ fn explain_command(args: &RunArgs) -> String {
     if args.input.traces.iter().any(|trace| trace == Path::new("-")) {
         return String::new();
     }
-    let mut command = format!("knock-replay explain -c {}", quoted(&args.input.config));
+    let mut command = "knock-replay explain".to_owned();
+    if let Some(config) = &args.input.config {
+        command.push_str(&format!(" -c {}", quoted(config)));
+    }
     if !args.input.local.is_empty() {
         let local: Vec<String> = args.input.local.iter().map(ToString::to_string).collect();
         command.push_str(&format!(" --local {}", local.join(",")));

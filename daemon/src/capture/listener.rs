@@ -93,6 +93,11 @@ impl Listener {
         self.socket.as_mut()
     }
 
+    /// Returns its name, and its socket to read from.
+    pub(super) fn ear(&mut self) -> Option<(&str, &mut Socket)> {
+        self.socket.as_mut().map(|(_, socket)| (self.name.as_str(), socket))
+    }
+
     /// Returns when it wants to be reconciled even if nothing changes.
     pub(super) fn next_retry(&self) -> Option<Timestamp> {
         self.retry.filter(|_| self.socket.is_none()).map(|retry| retry.at)

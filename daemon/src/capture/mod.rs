@@ -144,14 +144,16 @@ impl Captures {
         &mut self,
         token: Token,
         max_packets: usize,
-        hand_over: &mut dyn FnMut(LinkType, &[u8]),
+        hand_over: &mut dyn FnMut(&str, LinkType, &[u8]),
     ) -> Drained {
         let open = self.listeners.iter_mut().find_map(|listener| match listener.socket() {
             Some((its, _)) if *its == token => Some(listener),
             _ => None,
         });
         let Some(listener) = open else { return Drained::Empty };
-        let drain = listener.socket_mut().map(|(_, socket)| socket.drain(max_packets, hand_over));
+        let drain = listener.ear().map(|(name, socket)| {
+            socket.drain(max_packets, &mut |link, bytes| hand_over(name, link, bytes))
+        });
         match drain {
             Some(Drain::More) => Drained::More,
             Some(Drain::Failed(reason)) => {

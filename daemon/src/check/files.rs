@@ -21,6 +21,9 @@ pub(super) fn check(input: &CheckInput<'_, impl System>, findings: &mut Findings
         check_pid_file(path, system, findings);
     }
     check_state_dir(&settings.state_dir, system, findings);
+    if let Some(record) = &settings.record {
+        check_record(&record.folder, system, findings);
+    }
     check_one_time_files(input, findings);
 }
 
@@ -98,6 +101,25 @@ fn check_state_dir(path: &Path, system: &impl System, findings: &mut Findings) {
         findings.error(format!(
             "StateDir {}: {why}; no door would open, for none opens without a ledger. Make it \
              for the user that knockd runs as, or set StateDir to another folder",
+            path.display()
+        ));
+    }
+}
+
+/// The last part of the folder's path is made where it is missing.
+fn check_record(path: &Path, system: &impl System, findings: &mut Findings) {
+    let result = match system.find(path) {
+        Ok(found) if found.kind != Kind::Folder => Err("this is no folder".to_owned()),
+        Ok(_) => can_write_folder(path, system),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            can_write_folder(folder(path), system)
+                .map_err(|why| format!("it is missing, and can't be made: {why}"))
+        }
+        Err(error) => Err(reason(&error)),
+    };
+    if let Err(why) = result {
+        findings.error(format!(
+            "Record {}: {why}. Make it for the user that knockd runs as, or leave Record out",
             path.display()
         ));
     }

@@ -270,6 +270,7 @@ LogFile = /nowhere/knockd.log
 PidFile = /var/log
 Interface = eth7, tun0
 StateDir = /var/lib/other/knockd
+Record = /var/lib/other/record
 [a]
 sequence = 7000
 start_command = iptables-nope -I INPUT -s %IP%

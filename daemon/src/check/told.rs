@@ -5,7 +5,7 @@ use std::fmt;
 use super::host::comma_separated;
 use super::system::{Privilege, System};
 use super::{CheckInput, Interface};
-use crate::settings::{Detail, Execution, Families, Listen};
+use crate::settings::{Detail, Execution, Families, Listen, Record};
 
 /// Displays the config with every default, what is in effect, the addresses and the filter.
 /// Escape it before it meets a terminal, line by line.
@@ -70,9 +70,17 @@ impl<S: System> Told<'_, S> {
             ("logs to", self.log()),
             ("process number", pid_file),
             ("ledger", settings.state_dir.display().to_string()),
+            ("recording", self.recording()),
             ("commands", execution.to_owned()),
             ("user", format!("{}, with {privileges}", system.user())),
         ]
+    }
+
+    fn recording(&self) -> String {
+        match &self.input.settings.record {
+            None => "none".to_owned(),
+            Some(Record { folder, size }) => format!("{}, up to {size}", folder.display()),
+        }
     }
 
     fn log(&self) -> String {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use knock_engine::output::{Event, EventKind};
 use knock_engine::time::Timestamp;
+pub use knock_frontend::severity::Severity;
 
 /// One thing to say.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,7 +71,7 @@ impl What {
     #[must_use]
     pub const fn severity(&self) -> Severity {
         match self {
-            Self::Event(event) => event_severity(event),
+            Self::Event(event) => Severity::of(event),
             Self::Command { kind, event, .. } => event.severity(*kind),
             Self::Notice { severity, .. } => *severity,
             Self::NotLogged { .. } | Self::Lost { .. } => Severity::Warning,
@@ -119,27 +120,6 @@ impl What {
             | EventKind::Lockout
             | EventKind::Evicted => Some(&event.door.name),
         }
-    }
-}
-
-const fn event_severity(event: &Event) -> Severity {
-    match event {
-        Event::ClockStep { .. } | Event::Disabled { .. } => Severity::Warning,
-        Event::Door(event) => match event.kind {
-            EventKind::Refused | EventKind::Lockout => Severity::Warning,
-            EventKind::Stage
-            | EventKind::Duplicate
-            | EventKind::Repeat
-            | EventKind::Restart
-            | EventKind::Stray
-            | EventKind::Reset(_)
-            | EventKind::Timeout
-            | EventKind::Open
-            | EventKind::Renew
-            | EventKind::Close
-            | EventKind::Suppressed
-            | EventKind::Evicted => Severity::Info,
-        },
     }
 }
 
@@ -311,29 +291,6 @@ impl CommandEvent {
             | Self::Printed { .. }
             | Self::PrintedMore { .. }
             | Self::Recovered { .. } => Severity::Info,
-        }
-    }
-}
-
-/// How bad something is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Severity {
-    /// As it should be.
-    Info,
-    /// Not as it should be, but the daemon copes.
-    Warning,
-    /// Somebody has to do something.
-    Error,
-}
-
-impl Severity {
-    /// Returns the name that the formats use.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Info => "info",
-            Self::Warning => "warning",
-            Self::Error => "error",
         }
     }
 }

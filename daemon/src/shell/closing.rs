@@ -63,6 +63,9 @@ impl Hands {
     pub(super) fn finish(self, patience: Duration) {
         // What is not written in time is a note at worst: a stop that has run may run once more.
         let _ = self.disk.map(|disk| disk.close(patience));
+        if let Some(recorder) = self.recorder {
+            recorder.close(self.clock.now(), patience);
+        }
         self.logger.finish(self.clock, patience);
     }
 }
@@ -112,7 +115,8 @@ pub fn close_all(settings: &Settings) -> anyhow::Result<usize> {
     let logger = startup::open_log(&settings.log)?;
     let (disk, recovered, next_hold) = startup::open_ledger(settings, clock)?;
     let children = Children::new().context("cannot wait for children")?;
-    let mut hands = Hands { clock, disk, children, logger, reads_again: false };
+    let recorder = None;
+    let mut hands = Hands { clock, disk, recorder, children, logger, reads_again: false };
     for damage in recovered.damage {
         hands.notice(Severity::Error, format!("the ledger is damaged: {damage}"));
     }

@@ -17,6 +17,7 @@ use knock_engine::config::Config;
 use knock_engine::packet::{Packet, TcpFlags};
 use knock_engine::time::Timestamp;
 use knock_engine::wire::{self, LinkType};
+use knock_frontend::recording::{self, Note};
 
 pub use closing::close_all;
 pub use startup::run;
@@ -33,6 +34,7 @@ use crate::process::event_loop::{EventLoop, Interest, Ready};
 use crate::process::notify::{Notifier, Watchdog};
 use crate::process::privileges::Kept;
 use crate::process::signals::{Asked, Signals};
+use crate::recorder::Recorder;
 use crate::settings::{Families, Settings};
 use crate::supervisor::{Effect, Supervisor};
 
@@ -86,6 +88,8 @@ struct Hands {
     clock: Clock,
     /// `None` in a dry run, which writes nothing.
     disk: Option<Disk>,
+    /// `None` where nothing is recorded.
+    recorder: Option<Recorder>,
     children: Children,
     logger: Logger,
     /// Whether one-time files are to be read again.
@@ -97,7 +101,7 @@ impl Hands {
     fn carry_out(&mut self, supervisor: &mut Supervisor) {
         while let Some(effect) = supervisor.poll_effect() {
             match effect {
-                Effect::Log(message) => self.logger.log(&message, self.clock),
+                Effect::Log(message) => self.tell(&message),
                 Effect::Write { id, write } => {
                     if let Some(disk) = &mut self.disk {
                         disk.send(id, write);
@@ -124,15 +128,32 @@ impl Hands {
 
     /// Hands over how children ended, and logs what they printed.
     fn look_after_children(&mut self, supervisor: &mut Supervisor) {
-        let Self { clock, children, logger, .. } = self;
-        let now = clock.now();
-        children.handle_ready(&mut |report| match report {
+        let now = self.clock.now();
+        let mut told = Vec::new();
+        self.children.handle_ready(&mut |report| match report {
             Report::Output { subject, kind, event } => {
-                let what = What::Command { subject, kind, event };
-                logger.log(&Message { at: now, what }, *clock);
+                told.push(What::Command { subject, kind, event });
             }
             Report::Exited { child, exit } => supervisor.handle_exit(child, exit, now),
         });
+        for what in told {
+            self.tell(&Message { at: now, what });
+        }
+    }
+
+    /// Logs a message, and records it.
+    fn tell(&mut self, message: &Message) {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.message(message, self.clock.now());
+        }
+        self.logger.log(message, self.clock);
+    }
+
+    /// Records what the engine was just told.
+    fn record(&mut self, note: Note) {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.note(note);
+        }
     }
 
     fn notice(&mut self, severity: Severity, text: String) {
@@ -197,10 +218,13 @@ impl Daemon {
         let families = self.settings.families;
         let Self { captures, engine, supervisor, hands, clock, .. } = self;
         for token in &self.heard {
-            let drained = captures.drain(*token, PACKETS_A_TURN, &mut |link, bytes| {
+            let drained = captures.drain(*token, PACKETS_A_TURN, &mut |interface, link, bytes| {
                 has_heard = true;
                 let now = clock.now();
                 if hear(engine, families, (link, bytes), now) {
+                    if let Some(recorder) = &mut hands.recorder {
+                        record(recorder, engine, (interface, link, bytes), now);
+                    }
                     hand_over(engine, supervisor, now);
                     hands.carry_out(supervisor);
                 }
@@ -209,7 +233,11 @@ impl Daemon {
             has_failed |= drained == Drained::Failed;
         }
         if is_quiet {
-            self.engine.handle_timeout(self.clock.now());
+            let now = self.clock.now();
+            self.engine.handle_timeout(now);
+            if self.engine.has_output() {
+                self.hands.record(Note::Wake { at: now });
+            }
         }
         if has_failed {
             self.reconcile();
@@ -239,6 +267,19 @@ impl Daemon {
         if std::mem::take(&mut self.hands.reads_again) {
             self.read_sequences_again();
         }
+        self.look_after_recording(now);
+    }
+
+    /// Begins a new file of the recording where it is time, and says what is wrong with it.
+    fn look_after_recording(&mut self, now: Timestamp) {
+        let Some(recorder) = &mut self.hands.recorder else { return };
+        // What a new config has brought about is told to the file at hand.
+        if !self.engine.has_output() && recorder.is_due(now) {
+            recorder.begin(&self.engine, now);
+        }
+        if let Some(news) = recorder.take_news() {
+            self.hands.notice(Severity::Warning, news);
+        }
     }
 
     /// Sets the alarm to the next deadline of anybody, where that has changed.
@@ -265,7 +306,11 @@ impl Daemon {
         match self.host.read_events() {
             Ok(changes) if changes.any() => {
                 if changes.addresses {
-                    self.engine.handle_local_addresses(self.host.network().local_addresses());
+                    let local = self.host.network().local_addresses();
+                    let at = self.clock.now();
+                    let addresses = recording::addresses(&local);
+                    self.hands.record(Note::LocalAddresses { at, addresses });
+                    self.engine.handle_local_addresses(local);
                 }
                 if changes.default_routes {
                     let names = startup::names_to_hear(&self.settings.listen, self.host.network());
@@ -341,6 +386,21 @@ fn hear(
     }
     engine.handle_packet(&packet, now);
     true
+}
+
+/// Records the packet that the engine was just given if it changed anything, else that deadlines
+/// fired.
+fn record(
+    recorder: &mut Recorder,
+    engine: &Engine,
+    (interface, link, bytes): (&str, LinkType, &[u8]),
+    now: Timestamp,
+) {
+    if engine.was_noticed() {
+        recorder.packet(interface, (link, bytes), now);
+    } else if engine.has_output() {
+        recorder.note(Note::Wake { at: now });
+    }
 }
 
 /// Hands the engine's outputs to the supervisor.

@@ -4,8 +4,10 @@ use std::path::Path;
 
 use anyhow::{Context as _, bail};
 use knock_engine::config::{Config, Sequences, parse_one_time_lines};
+use knock_engine::time::Timestamp;
 use knock_frontend::config_file::ConfigFile;
 use knock_frontend::notice::told;
+use knock_frontend::recording::{ConfigText, Note};
 
 use super::{Daemon, startup};
 use crate::capture::Filter;
@@ -55,7 +57,7 @@ impl Daemon {
             self.hands.notice(Severity::Warning, text);
         }
         let now = self.clock.now();
-        self.engine.handle_config(config.clone(), now);
+        self.put_in_place(config.clone(), now);
         self.supervisor.handle_limits(startup::limits(&settings));
         (self.config, self.settings) = (config, settings);
         Ok(())
@@ -101,8 +103,16 @@ impl Daemon {
                 }
             }
         }
-        self.engine.handle_config(config.clone(), self.clock.now());
+        self.put_in_place(config.clone(), self.clock.now());
         self.config = config;
+    }
+
+    /// Gives the engine a config.
+    fn put_in_place(&mut self, config: Config, at: Timestamp) {
+        if let Some(recorder) = &mut self.hands.recorder {
+            recorder.note(Note::Config { at, config: ConfigText::of(&config) });
+        }
+        self.engine.handle_config(config, at);
     }
 
     /// Tells the service manager that the daemon is ready, and what it does.

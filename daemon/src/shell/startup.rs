@@ -26,6 +26,7 @@ use crate::process::notify::{Notifier, Watchdog};
 use crate::process::pidfile::PidFile;
 use crate::process::privileges::{self, Identity, Kept, Needs, find_program};
 use crate::process::signals::Signals;
+use crate::recorder::Recorder;
 use crate::settings::{Detail, Execution, Families, Listen, Log, Settings};
 use crate::supervisor::{GivenUp, Limits, Mode, Supervisor};
 
@@ -59,6 +60,7 @@ pub fn run(
     };
     super::notice(&mut logger, clock, Severity::Info, kept.to_string());
     let Opened { pid_file, signals, disk, recovered, next_hold, host, key, children, .. } = opened;
+    let recorder = opened.recorder;
     let versions = ip_versions(settings.families);
     let names = names_to_hear(&settings.listen, host.network());
     let filter = Filter::new(&config, versions);
@@ -66,7 +68,7 @@ pub fn run(
         captures: Captures::new(names, filter, settings.buffer_size.bytes()),
         engine: Engine::new(config.clone(), host.network().local_addresses(), key),
         supervisor: Supervisor::new(limits(&settings), mode(&settings), next_hold),
-        hands: Hands { clock, disk, children, logger, reads_again: false },
+        hands: Hands { clock, disk, recorder, children, logger, reads_again: false },
         event_loop: opened.event_loop,
         notifier: opened.notifier,
         watchdog: Watchdog::from_environment(clock.now()),
@@ -94,6 +96,7 @@ struct Opened {
     disk: Option<Disk>,
     recovered: Recovered,
     next_hold: HoldId,
+    recorder: Option<Recorder>,
     host: Host,
     key: HashKey,
     children: Children,
@@ -105,6 +108,8 @@ impl Opened {
     fn open(settings: &Settings, clock: Clock) -> anyhow::Result<Self> {
         let pid_file = settings.pid_file.as_deref().map(PidFile::create).transpose()?;
         let (disk, recovered, next_hold) = open_ledger(settings, clock)?;
+        let record = settings.record.as_ref();
+        let record = record.map(|its| Recorder::open(&its.folder, its.size, clock.now()));
         let routes = match settings.listen {
             Listen::Default => DefaultRoutes::Follow,
             Listen::Any | Listen::Named(_) => DefaultRoutes::Ignore,
@@ -115,6 +120,7 @@ impl Opened {
             disk,
             recovered,
             next_hold,
+            recorder: record.transpose()?,
             host: Host::open(ip_versions(settings.families), routes)?,
             key: hash_key()?,
             children: Children::new().context("cannot wait for children")?,
@@ -128,6 +134,9 @@ impl Daemon {
     /// Takes up what is owed, listens, and says that it is ready.
     fn begin(&mut self, recovered: Recovered, startup: Option<Startup>) -> anyhow::Result<()> {
         self.register()?;
+        if let Some(recorder) = &mut self.hands.recorder {
+            recorder.begin(&self.engine, self.clock.now());
+        }
         self.take_up(recovered);
         self.reconcile();
         self.announce();
@@ -208,6 +217,7 @@ fn files(settings: &Settings, config: &Config) -> Vec<PathBuf> {
         .into_iter()
         .chain(settings.log.file.clone())
         .chain(settings.pid_file.clone())
+        .chain(settings.record.as_ref().map(|record| record.folder.clone()))
         .chain(one_time)
         .collect()
 }

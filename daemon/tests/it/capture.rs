@@ -72,7 +72,7 @@ impl Ear {
         let tokens: Vec<Token> = self.captures.fds().map(|(token, _)| token).collect();
         for token in tokens {
             let heard = &mut self.heard;
-            let drained = self.captures.drain(token, 1000, &mut |link, bytes| {
+            let drained = self.captures.drain(token, 1000, &mut |_, link, bytes| {
                 let segment = decode(link, bytes).unwrap();
                 heard.push((segment.destination_port(), link));
             });
@@ -267,7 +267,7 @@ fn a_capture_that_breaks_is_opened_anew() {
         ip("link delete near0");
         let token = ear.captures.fds().next().unwrap().0;
         let begin = Instant::now();
-        while ear.captures.drain(token, 1, &mut |_, _| {}) != Drained::Failed {
+        while ear.captures.drain(token, 1, &mut |_, _, _| {}) != Drained::Failed {
             let descriptors: Vec<BorrowedFd<'_>> = ear.captures.fds().map(|(_, fd)| fd).collect();
             wait(&descriptors, patience_left(begin, "the capture breaks"));
         }

@@ -9,6 +9,7 @@ mod bench;
 mod configs;
 mod crashes;
 mod interfaces;
+mod recordings;
 mod reloads;
 mod retransmissions;
 mod scans;

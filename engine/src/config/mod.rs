@@ -21,7 +21,7 @@ pub use door::{
     PortRange, PortSet, Sequence, Sequences,
 };
 pub use escape::{escape, is_printable};
-pub use options::{BufferSize, LogFormat, OnStop, Options};
+pub use options::{BufferSize, LogFormat, OnStop, Options, RecordSize};
 pub use parse::{Parsed, parse, parse_interfaces, parse_one_time_lines};
 
 use std::sync::Arc;

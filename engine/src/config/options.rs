@@ -23,6 +23,10 @@ pub struct Options {
     pub buffer_size: BufferSize,
     /// `StateDir`: the folder for what must survive the daemon; an absolute path.
     pub state_dir: String,
+    /// `Record`: the folder for recordings, an absolute path; `None` where nothing is recorded.
+    pub record: Option<String>,
+    /// `RecordSize`: how much a recording may take on disk.
+    pub record_size: RecordSize,
     /// `OnStop`: what becomes of open doors when the daemon is stopped.
     pub on_stop: OnStop,
     /// `max_attempts` (S14): pairs of source and door that are remembered, 1 to 16,777,216.
@@ -70,6 +74,8 @@ impl Default for Options {
             interfaces: Vec::new(),
             buffer_size: BufferSize::default(),
             state_dir: Self::DEFAULT_STATE_DIR.to_owned(),
+            record: None,
+            record_size: RecordSize::default(),
             on_stop: OnStop::default(),
             max_attempts: Self::DEFAULT_MAX_ATTEMPTS,
             max_leases: Self::DEFAULT_MAX_LEASES,
@@ -161,6 +167,36 @@ impl Default for BufferSize {
     }
 }
 
+/// How much a recording may take on disk: 1 MiB to 1 TiB.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RecordSize(u64);
+
+impl RecordSize {
+    /// The least there can be: 1 MiB.
+    pub const LEAST: Self = Self(1 << 20);
+    /// The most there can be: 1 TiB.
+    pub const MOST: Self = Self(1 << 40);
+
+    /// Makes a size of bytes; `None` where it is out of range.
+    #[must_use]
+    pub const fn new(bytes: u64) -> Option<Self> {
+        if bytes >= Self::LEAST.0 && bytes <= Self::MOST.0 { Some(Self(bytes)) } else { None }
+    }
+
+    /// Returns the bytes.
+    #[must_use]
+    pub const fn bytes(self) -> u64 {
+        self.0
+    }
+}
+
+impl Default for RecordSize {
+    /// Returns 64 MiB.
+    fn default() -> Self {
+        Self(64 << 20)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -169,6 +205,15 @@ mod tests {
     fn every_name_is_that_of_its_value() {
         assert!(LogFormat::NAMED.iter().all(|(name, value)| value.name() == *name));
         assert!(OnStop::NAMED.iter().all(|(name, value)| value.name() == *name));
+    }
+
+    #[test]
+    fn a_recording_has_a_range() {
+        let bytes = |bytes| RecordSize::new(bytes).map(RecordSize::bytes);
+        assert_eq!(bytes((1 << 20) - 1), None);
+        assert_eq!(bytes(1 << 20), Some(1 << 20));
+        assert_eq!(bytes(1 << 40), Some(1 << 40));
+        assert_eq!(bytes((1 << 40) + 1), None);
     }
 
     #[test]

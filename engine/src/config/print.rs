@@ -4,7 +4,8 @@ use std::fmt;
 use std::time::Duration;
 
 use super::{
-    BufferSize, Commands, Config, Door, FailureLimit, Grant, Options, PortRange, Sequences,
+    BufferSize, Commands, Config, Door, FailureLimit, Grant, Options, PortRange, RecordSize,
+    Sequences,
 };
 
 impl fmt::Display for Config {
@@ -31,6 +32,8 @@ impl fmt::Display for Options {
         write_list(f, "Interface", &self.interfaces)?;
         writeln!(f, "BufferSize = {}", self.buffer_size)?;
         writeln!(f, "StateDir = {}", self.state_dir)?;
+        write_text(f, "Record", self.record.as_deref())?;
+        writeln!(f, "RecordSize = {}", self.record_size)?;
         writeln!(f, "OnStop = {}", self.on_stop.name())?;
         writeln!(f, "max_attempts = {}", self.max_attempts)?;
         writeln!(f, "max_leases = {}", self.max_leases)?;
@@ -42,9 +45,26 @@ impl fmt::Display for Options {
 impl fmt::Display for BufferSize {
     /// Writes it as a config has it, in the largest unit that it is a whole number of: `8M`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let bytes = self.bytes();
+        Bytes(self.bytes().into()).fmt(f)
+    }
+}
+
+impl fmt::Display for RecordSize {
+    /// Writes it as a config has it, in the largest unit that it is a whole number of: `64M`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Bytes(self.bytes()).fmt(f)
+    }
+}
+
+/// A number of bytes, in the largest unit that it is a whole number of.
+pub(super) struct Bytes(pub(super) u64);
+
+impl fmt::Display for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(bytes) = *self;
         let (shift, unit) = match bytes.trailing_zeros() {
-            30.. => (30, "G"),
+            40.. => (40, "T"),
+            30..40 => (30, "G"),
             20..30 => (20, "M"),
             10..20 => (10, "K"),
             0..10 => (0, ""),

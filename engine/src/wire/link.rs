@@ -54,6 +54,12 @@ impl LinkType {
         found.ok_or(UnsupportedLinkType { number })
     }
 
+    /// Returns the usual `LINKTYPE_` number.
+    #[must_use]
+    pub const fn number(self) -> u32 {
+        self.numbers()[0]
+    }
+
     /// Returns the `LINKTYPE_` numbers that stand for it. The first is the usual one; 12 and 14
     /// are what `RAW` is called on some systems.
     #[must_use]

@@ -9,11 +9,12 @@ use knock_engine::time::Timestamp;
 use knock_frontend::escape::append_json_line;
 use knock_frontend::event_line::EventLine;
 use knock_frontend::format::Clock;
+use knock_frontend::severity::Severity;
 use serde::Serialize;
 
 use super::original::{Cause, Close, OriginalReport};
 use super::totals::{Damage, DoorTotals, LocalOrigin, Totals};
-use super::{Origin, Report};
+use super::{Command, Origin, Report};
 use crate::knockd08::{Commands, CrashCause, Decision, Step};
 
 /// The report as lines of JSON.
@@ -25,6 +26,8 @@ pub struct Jsonl<W> {
     /// Stamps and lines are made in these, again and again.
     at: String,
     line: Vec<u8>,
+    /// Whether the lines are those of a daemon's log.
+    is_of_recording: bool,
     /// An `open` whose command is not decided yet, and the events behind it.
     held: Vec<(Event, Option<Origin>)>,
 }
@@ -34,7 +37,23 @@ impl<W: Write> Jsonl<W> {
     #[must_use]
     pub fn new(out: W, traces: Vec<String>) -> Self {
         let (at, line) = (String::new(), Vec::new());
-        Self { out, traces, clock: Clock::default(), at, line, held: Vec::new() }
+        Self {
+            out,
+            traces,
+            clock: Clock::default(),
+            at,
+            line,
+            is_of_recording: false,
+            held: Vec::new(),
+        }
+    }
+
+    /// Makes the lines those that the daemon wrote to its log: with the severity, and without the
+    /// command of an `open`, for the recording has lines for commands.
+    #[must_use]
+    pub fn of_recording(mut self) -> Self {
+        self.is_of_recording = true;
+        self
     }
 
     /// Writes an event, or keeps it back behind an `open` that waits for its command.
@@ -44,7 +63,9 @@ impl<W: Write> Jsonl<W> {
             if self.resolves_held(door_event) {
                 self.release(None)?;
             }
-            if kind == EventKind::Open && door_event.door.start_command(door_event.source).is_some()
+            if kind == EventKind::Open
+                && !self.is_of_recording
+                && door_event.door.start_command(door_event.source).is_some()
             {
                 self.release(None)?;
                 self.held.push((event.clone(), origin));
@@ -103,12 +124,42 @@ impl<W: Write> Jsonl<W> {
             line.frame = Some(Some(origin.frame));
         }
         self.line.clear();
-        append_json_line(&mut self.line, &line)?;
+        if self.is_of_recording {
+            append_json_line(&mut self.line, &LoggedLine::new(line, event))?;
+        } else {
+            append_json_line(&mut self.line, &line)?;
+        }
         self.out.write_all(&self.line)
     }
 }
 
+/// An event's line as a daemon logs it.
+#[derive(Serialize)]
+struct LoggedLine<'a> {
+    #[serde(flatten)]
+    line: EventLine<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lockout_ns: Option<u64>,
+    severity: &'static str,
+}
+
+impl<'a> LoggedLine<'a> {
+    fn new(line: EventLine<'a>, event: &Event) -> Self {
+        let lockout = match event {
+            Event::Door(event) if event.kind == EventKind::Lockout => event.door.failure_limit,
+            Event::Door(_) | Event::Disabled { .. } | Event::ClockStep { .. } => None,
+        };
+        let lockout_ns = lockout.and_then(|its| u64::try_from(its.lockout.as_nanos()).ok());
+        Self { line, lockout_ns, severity: Severity::of(event).name() }
+    }
+}
+
 impl<W: Write> Report for Jsonl<W> {
+    fn command(&mut self, command: &Command<'_>) -> io::Result<()> {
+        self.out.write_all(command.line.get().as_bytes())?;
+        self.out.write_all(b"\n")
+    }
+
     fn output(&mut self, output: &Output, origin: Option<Origin>) -> io::Result<()> {
         match output {
             Output::Event(event) => self.event(event, origin),

@@ -5,6 +5,7 @@
 
 pub(crate) mod advice;
 pub(crate) mod block;
+mod command;
 mod jsonl;
 mod memory;
 mod original;
@@ -13,6 +14,7 @@ mod summary;
 mod text;
 mod totals;
 
+pub use command::Command;
 pub use jsonl::Jsonl;
 pub use original::{Cause, Close, OriginalReport, OriginalText};
 pub use summary::Summary;
@@ -51,6 +53,15 @@ pub trait Report {
     ///
     /// Fails where the output can't be written.
     fn packet(&mut self, packet: &Packet, at: Timestamp, origin: Origin) -> io::Result<()>;
+
+    /// Tells what a recording says of a command.
+    ///
+    /// # Errors
+    ///
+    /// Fails where the output can't be written.
+    fn command(&mut self, _command: &Command<'_>) -> io::Result<()> {
+        Ok(())
+    }
 
     /// Tells of the local addresses, where a trace told them only after the report began.
     fn local_addresses(&mut self, _local: &LocalAddresses) {}

@@ -27,7 +27,7 @@ use super::memory::{Again, Attempt, Bounded, Place};
 use super::style::Palette;
 use super::summary;
 use super::totals::{Doors, Totals};
-use super::{Origin, Report};
+use super::{Command, Origin, Report};
 use knock_frontend::format::{Counted, Span};
 
 /// How the packets come.
@@ -424,6 +424,13 @@ impl<W: Write> Text<W> {
 }
 
 impl<W: Write> Report for Text<W> {
+    fn command(&mut self, command: &Command<'_>) -> io::Result<()> {
+        if let Some(block) = command.block() {
+            self.queue.push(block);
+        }
+        Ok(())
+    }
+
     fn output(&mut self, output: &Output, origin: Option<Origin>) -> io::Result<()> {
         match output {
             Output::Event(event) => {

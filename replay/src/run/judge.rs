@@ -1,18 +1,24 @@
 //! From frames to outputs: the loop of a run.
 
 use std::fs::File;
+use std::net::IpAddr;
 
+use anyhow::Context as _;
 use knock_engine::config::{Config, Sequences};
 use knock_engine::local::LocalAddresses;
 use knock_engine::packet::{Packet, TcpFlags};
 use knock_engine::time::Timestamp;
 use knock_engine::wire::{self, LinkType, Segment, Undecoded};
 use knock_engine::{Engine, HashKey};
+use knock_frontend::format::Count;
+use knock_frontend::recording::{Beginning, Note};
 
 use super::link::LinkTypes;
 use super::progress::Progress;
+use super::recording::{self, Replay, Telling};
 use super::{Judge, OutputError};
-use crate::report::{Doors, LocalOrigin, Origin, Report, Tally, Totals};
+use crate::PROGRAM;
+use crate::report::{Command, Doors, LocalOrigin, Origin, Report, Tally, Totals};
 use crate::trace::{Format, Frame, Sieve, Traces};
 
 /// An engine at work, with what it tells and what is counted.
@@ -27,6 +33,8 @@ pub(super) struct Session {
     pub(super) live: bool,
     /// How many recorded local addresses the engine knows.
     recorded: usize,
+    /// `None` where the config was given: then a recording is a capture like others.
+    replay: Option<Replay>,
     links: LinkTypes,
     /// Frames that could not be decoded, by cause.
     skipped: [u64; Undecoded::ALL.len()],
@@ -49,12 +57,11 @@ impl Session {
     const KEY: HashKey = HashKey([0x736573616d65, 0x6b6e6f636b]);
 
     pub(super) fn new(
-        config: Config,
+        (config, doors): (Config, Doors),
         local: LocalAddresses,
         totals: Totals,
         report: Box<dyn Report>,
     ) -> Self {
-        let doors = Doors::new(&config.doors);
         let engine = Engine::new(config, local, Self::KEY);
         Self {
             engine,
@@ -64,10 +71,16 @@ impl Session {
             report,
             live: false,
             recorded: 0,
+            replay: None,
             links: LinkTypes::default(),
             skipped: [0; _],
             batch: Vec::with_capacity(Self::BATCH),
         }
+    }
+
+    /// Follows what recordings tell: their configs, and what their engines knew.
+    pub(super) fn follow_recordings(&mut self) {
+        self.replay = Some(Replay::default());
     }
 
     /// Returns how many candidates may be read before they are judged: only one of what comes live,
@@ -98,10 +111,11 @@ impl Session {
         let mut batch = std::mem::take(&mut self.batch);
         self.engine.anticipate(batch.iter().map(|candidate| candidate.packet.source));
         for Candidate { packet, at, origin } in batch.drain(..) {
+            self.tell_waiting(None)?;
             self.totals.judged += 1;
             self.engine.handle_packet(&packet, at);
             let told = self.drain(Some(origin))?;
-            self.report.packet(&packet, at, origin)?;
+            self.say(Telling::Packet(packet, at, origin))?;
             if told && self.live {
                 self.report.flush()?;
             }
@@ -114,11 +128,120 @@ impl Session {
     fn drain(&mut self, origin: Option<Origin>) -> std::io::Result<bool> {
         let mut told = false;
         while let Some(output) = self.engine.poll_output() {
-            self.totals.count_output(&output, &self.doors);
-            self.report.output(&output, origin)?;
+            self.say(Telling::Output(output, origin))?;
             told = true;
         }
         Ok(told)
+    }
+
+    /// Tells something, or keeps it until it is known what a recording tells in between.
+    fn say(&mut self, telling: Telling) -> std::io::Result<()> {
+        match &mut self.replay {
+            Some(replay) => {
+                replay.waiting.push_back(telling);
+                Ok(())
+            }
+            None => self.tell(telling),
+        }
+    }
+
+    fn tell(&mut self, telling: Telling) -> std::io::Result<()> {
+        match telling {
+            Telling::Output(output, origin) => {
+                self.totals.count_output(&output, &self.doors);
+                self.report.output(&output, origin)
+            }
+            Telling::Packet(packet, at, origin) => self.report.packet(&packet, at, origin),
+        }
+    }
+
+    /// Tells what waits, up to the event behind so many others of the recording's file.
+    fn tell_waiting(&mut self, up_to: Option<u64>) -> std::io::Result<()> {
+        while let Some(telling) = self.replay.as_mut().and_then(|replay| replay.next(up_to)) {
+            self.tell(telling)?;
+        }
+        Ok(())
+    }
+
+    /// Does what a note of a recording says.
+    fn follow(&mut self, note: Note, trace: usize) -> anyhow::Result<()> {
+        if self.replay.is_none() {
+            self.take_addresses_of(note);
+            return Ok(());
+        }
+        if let Note::Command { at, after, line } = &note {
+            self.tell_waiting(Some(*after)).map_err(OutputError)?;
+            let command = Command { at: *at, line };
+            return self.report.command(&command).map_err(|error| OutputError(error).into());
+        }
+        self.tell_waiting(None).map_err(OutputError)?;
+        let name = || self.names.get(trace).map_or("trace", String::as_str).to_owned();
+        match note {
+            Note::Begin(beginning) => self.begin(*beginning, &name())?,
+            Note::Config { at, config } => {
+                self.engine.handle_config(config.config().with_context(name)?, at);
+            }
+            Note::LocalAddresses { addresses, .. } => self.set_local(addresses),
+            Note::Wake { at } => self.engine.handle_timeout(at),
+            Note::Command { .. } | Note::End { .. } => {}
+        }
+        self.drain(None).map_err(OutputError)?;
+        Ok(())
+    }
+
+    /// Takes up a recording's file: goes on, or begins where the daemon's engine was.
+    fn begin(&mut self, beginning: Beginning, name: &str) -> anyhow::Result<()> {
+        let Some(replay) = &mut self.replay else { return Ok(()) };
+        let is_seamless = replay.takes_up(&beginning);
+        let Beginning { lost, number, config, local_addresses, state, .. } = beginning;
+        if is_seamless && lost == 0 && number > 0 {
+            // The engine is where the file says that it was.
+            return Ok(());
+        }
+        if lost > 0 {
+            let what = if lost == 1 { "packet or note" } else { "packets or notes" };
+            PROGRAM.warning(&format_args!(
+                "{name}: {} {what} before it could not be recorded",
+                Count(lost)
+            ));
+        }
+        if state.left_out > 0 {
+            PROGRAM.warning(&format_args!(
+                "{name}: begins in a flood, and does not tell of {} sources how they stood: what \
+                 became of them is missing",
+                Count(state.left_out)
+            ));
+        }
+        if !is_seamless {
+            PROGRAM.note(&format_args!(
+                "{name}: begins where an earlier file ended that is not at hand"
+            ));
+        }
+        let config = config.config().with_context(|| name.to_owned())?;
+        let local = recording::known(local_addresses);
+        self.report.local_addresses(&local);
+        self.totals.local = LocalOrigin::Recorded;
+        self.engine = Engine::restore(config, local, Self::KEY, &state);
+        Ok(())
+    }
+
+    fn set_local(&mut self, addresses: Vec<IpAddr>) {
+        let local = recording::known(addresses);
+        self.totals.local = LocalOrigin::Recorded;
+        self.report.local_addresses(&local);
+        self.engine.handle_local_addresses(local);
+    }
+
+    /// Takes from a recording what it tells of local addresses, where nobody gave any.
+    fn take_addresses_of(&mut self, note: Note) {
+        if self.totals.local == LocalOrigin::Given {
+            return;
+        }
+        match note {
+            Note::Begin(beginning) => self.set_local(beginning.local_addresses),
+            Note::LocalAddresses { addresses, .. } => self.set_local(addresses),
+            Note::Config { .. } | Note::Wake { .. } | Note::Command { .. } | Note::End { .. } => {}
+        }
     }
 }
 
@@ -132,13 +255,21 @@ impl Judge for Session {
             let mut sieve = CandidateSieve { engine, links, skipped, batch, batch_size, tally };
             let found = traces.find(&mut sieve);
             totals.add(&sieve.tally);
+            let mut note = None;
             let goes_on = found.map_err(anyhow::Error::from).and_then(|frame| match frame {
+                Some(frame) if frame.is_note() => {
+                    note = Note::from_block(frame.captured).map(|note| (note, frame.trace));
+                    Ok(true)
+                }
                 Some(frame) => self.links.of(&frame, &self.names).map(|_| true),
                 None => Ok(false),
             });
             if !self.batch.is_empty() {
                 self.take_recorded_addresses(traces);
                 self.judge_batch().map_err(OutputError)?;
+            }
+            if let Some((note, trace)) = note {
+                self.follow(note?, trace)?;
             }
             if !goes_on? {
                 return Ok(());
@@ -151,7 +282,9 @@ impl Judge for Session {
     }
 
     fn finish(&mut self) -> Result<(), OutputError> {
-        while let Some(deadline) = self.engine.poll_timeout() {
+        self.tell_waiting(None)?;
+        // A recording tells when deadlines fired; behind its end nobody knows.
+        while let Some(deadline) = self.engine.poll_timeout().filter(|_| self.replay.is_none()) {
             self.engine.handle_timeout(deadline.at);
             self.drain(None)?;
         }
@@ -179,10 +312,13 @@ impl Sieve for CandidateSieve<'_> {
     /// the work is.
     #[inline(always)]
     fn stops_at(&mut self, frame: &Frame<'_>) -> bool {
-        self.tally.count(frame.at, frame.captured.len());
         let Some(link) = self.links.known(frame).or_else(|| self.links.learn(frame)) else {
+            if !frame.is_note() {
+                self.tally.count(frame.at, frame.captured.len());
+            }
             return true;
         };
+        self.tally.count(frame.at, frame.captured.len());
         let may_matter = wire::glance(link, frame.captured).is_none_or(|glance| {
             self.engine.is_candidate(glance.protocol, glance.destination_port, glance.flags)
         });

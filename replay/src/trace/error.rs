@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 
+use knock_frontend::recording::NoteError;
 use thiserror::Error;
 
 /// Why a trace cannot be read, or not any further.
@@ -152,6 +153,9 @@ pub enum Damage {
     /// A record claims to reach beyond the end, but good records follow within it.
     #[error("a record reaches beyond the end of the trace, but holds good records")]
     RunsPastEnd,
+    /// A note of a daemon's recording can't be read.
+    #[error(transparent)]
+    Note(NoteError),
     /// A block length below 12 or no multiple of 4.
     #[error("a block of {length} bytes (the least is 12, in steps of 4)")]
     BlockLength {

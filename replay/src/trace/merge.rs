@@ -115,6 +115,12 @@ impl<R: Read> Traces<R> {
         Ok(None)
     }
 
+    /// From now on, also returns the notes of daemons' recordings, as frames that
+    /// [say so](Frame::is_note).
+    pub fn tell_notes(&mut self) {
+        self.readers.iter_mut().for_each(TraceReader::tell_notes);
+    }
+
     /// Returns the traces, in their order, to be asked for names, endings and skipped stretches.
     #[must_use]
     pub fn readers(&self) -> &[TraceReader<R>] {

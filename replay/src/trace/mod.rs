@@ -53,6 +53,7 @@ pub use reader::TraceReader;
 pub use skips::SkipLog;
 
 use knock_engine::time::Timestamp;
+use knock_frontend::recording::BLOCK_TYPE;
 
 /// A captured frame, lent until the next one is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,6 +72,20 @@ pub struct Frame<'a> {
     pub number: u64,
     /// Which trace it comes from: the place on the command line, from 0.
     pub trace: usize,
+}
+
+impl Frame<'_> {
+    /// The link type of what is no frame: a note of a daemon's recording. No real one is that
+    /// large.
+    pub const NOTE: u32 = BLOCK_TYPE;
+
+    /// Tells whether it is a note of a recording, whose block's content is `captured`. Notes come
+    /// only where they were [asked for](Traces::tell_notes); they have the number of the frame
+    /// before.
+    #[must_use]
+    pub const fn is_note(&self) -> bool {
+        self.link_type == Self::NOTE
+    }
 }
 
 /// Tells which frames are worth a stop.

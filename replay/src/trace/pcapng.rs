@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use byteorder_slice::{BigEndian, ByteOrder, LittleEndian};
 use knock_engine::time::Timestamp;
+use knock_frontend::recording::{BLOCK_TYPE, Note};
 use pcap_file::pcapng::blocks::{
     CUSTOM_BLOCK_COPIABLE, CUSTOM_BLOCK_NON_COPIABLE, ENHANCED_PACKET_BLOCK,
     INTERFACE_DESCRIPTION_BLOCK, INTERFACE_STATISTIC_BLOCK, NAME_RESOLUTION_BLOCK, PACKET_BLOCK,
@@ -113,6 +114,7 @@ impl PcapNg {
             SIMPLE_PACKET_BLOCK => self.simple(body),
             INTERFACE_DESCRIPTION_BLOCK => self.describe(body),
             SECTION_HEADER_BLOCK => self.begin_section(bytes),
+            BLOCK_TYPE => note(body),
             _ => Ok(Step::Other { size }),
         };
         step.unwrap_or_else(|cause| Step::Damaged { cause, size: Some(size) })
@@ -249,6 +251,23 @@ impl PcapNg {
     }
 }
 
+/// Reads the stamp of a recording's note.
+#[cold]
+fn note(body: &[u8]) -> Result<Step, Damage> {
+    let size = body.len() + BLOCK_FRAME;
+    match Note::from_block(body) {
+        None => Ok(Step::Other { size }),
+        Some(Err(error)) => Err(Damage::Note(error)),
+        Some(Ok(note)) => Ok(Step::Note(Record {
+            size,
+            from: BLOCK_HEADER,
+            to: BLOCK_HEADER + body.len(),
+            at: note.at(),
+            link_type: BLOCK_TYPE,
+        })),
+    }
+}
+
 /// The two kinds of packet block with an interface and a stamp.
 #[derive(Clone, Copy)]
 enum EnhancedKind {
@@ -289,5 +308,6 @@ fn is_known(block: u32) -> bool {
             | DECRYPTION_SECRETS_BLOCK
             | CUSTOM_BLOCK_COPIABLE
             | CUSTOM_BLOCK_NON_COPIABLE
+            | BLOCK_TYPE
     )
 }

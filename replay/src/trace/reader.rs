@@ -38,6 +38,7 @@ pub struct TraceReader<R: Read> {
     head: Head,
     state: State,
     skips: SkipLog,
+    tells_notes: bool,
 }
 
 /// The frame read last, as a place in the window.
@@ -122,6 +123,7 @@ impl<R: Read> TraceReader<R> {
             head: Head { at: Timestamp::ZERO, link_type: 0, place: 0..0, number: 0 },
             state: State::Reading,
             skips: SkipLog::default(),
+            tells_notes: false,
         };
         reader.begin()?;
         Ok(reader)
@@ -246,6 +248,11 @@ impl<R: Read> TraceReader<R> {
         &self.skips
     }
 
+    /// Returns the notes of a recording too, as frames.
+    pub(super) fn tell_notes(&mut self) {
+        self.tells_notes = true;
+    }
+
     /// Makes this the trace at place `trace` among several.
     pub(super) fn place_at(&mut self, trace: usize) {
         self.trace = trace;
@@ -275,7 +282,13 @@ impl<R: Read> TraceReader<R> {
                     self.take(&record);
                     return Ok(true);
                 }
-                Step::Other { size } => {
+                Step::Note(record) if self.tells_notes => {
+                    let number = self.head.number;
+                    self.take(&record);
+                    self.head.number = number;
+                    return Ok(true);
+                }
+                Step::Note(Record { size, .. }) | Step::Other { size } => {
                     self.window.consume(size, 0..0);
                 }
                 Step::More { need } => {

@@ -21,6 +21,8 @@ pub(super) struct View<'a> {
 pub(super) enum Step {
     /// A record with a frame.
     Frame(Record),
+    /// A note of a daemon's recording, whose content stands where a frame would.
+    Note(Record),
     /// Something complete that is no frame.
     Other {
         /// Its length.

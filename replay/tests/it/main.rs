@@ -5,6 +5,7 @@ mod explain;
 mod golden;
 mod oracle;
 mod readme;
+mod recording;
 mod refusals;
 mod report;
 mod trace;

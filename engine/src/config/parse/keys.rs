@@ -23,6 +23,8 @@ pub(super) enum OptionKey {
     Interface,
     BufferSize,
     StateDir,
+    Record,
+    RecordSize,
     OnStop,
     MaxAttempts,
     MaxLeases,
@@ -71,7 +73,7 @@ pub(super) enum CommandKey {
 }
 
 /// Every spelling of every key, in lower case.
-const KEYS: [(&str, Key); 39] = [
+const KEYS: [(&str, Key); 41] = [
     ("usesyslog", Key::UseSyslog),
     ("logfile", Key::Options(OptionKey::LogFile)),
     ("logformat", Key::Options(OptionKey::LogFormat)),
@@ -80,6 +82,8 @@ const KEYS: [(&str, Key); 39] = [
     ("interface", Key::Options(OptionKey::Interface)),
     ("buffersize", Key::Options(OptionKey::BufferSize)),
     ("statedir", Key::Options(OptionKey::StateDir)),
+    ("record", Key::Options(OptionKey::Record)),
+    ("recordsize", Key::Options(OptionKey::RecordSize)),
     ("onstop", Key::Options(OptionKey::OnStop)),
     ("max_attempts", Key::Options(OptionKey::MaxAttempts)),
     ("max_leases", Key::Options(OptionKey::MaxLeases)),

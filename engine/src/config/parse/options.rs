@@ -5,9 +5,9 @@ use super::interface::parse_list;
 use super::keys::{OptionKey, Setting};
 use super::number::Whole;
 use super::problem::{Problem, Problems};
-use super::size::parse_buffer_size;
+use super::size::Size;
 use super::word::Word;
-use crate::config::{LogFormat, OnStop, Options};
+use crate::config::{BufferSize, LogFormat, OnStop, Options, RecordSize};
 
 /// Applies a setting to the options; one whose value is an error changes nothing.
 pub(super) fn set_option(
@@ -31,9 +31,19 @@ pub(super) fn set_option(
         OptionKey::PidFile => options.pid_file = path(),
         OptionKey::Interface => set(&mut options.interfaces, parse_list(value, problems)),
         OptionKey::BufferSize => {
-            set(&mut options.buffer_size, parse_buffer_size(name, value, problems));
+            let bytes = BUFFER_SIZE.parse(name, value, problems);
+            let size = bytes.and_then(|bytes| BufferSize::new(u32::try_from(bytes).ok()?));
+            set(&mut options.buffer_size, size);
         }
         OptionKey::StateDir => set(&mut options.state_dir, parse_folder(setting, problems)),
+        OptionKey::Record if text.is_empty() => options.record = None,
+        OptionKey::Record => {
+            set(&mut options.record, parse_folder(setting, problems).map(Some));
+        }
+        OptionKey::RecordSize => {
+            let bytes = RECORD_SIZE.parse(name, value, problems);
+            set(&mut options.record_size, bytes.and_then(RecordSize::new));
+        }
         OptionKey::OnStop => set(&mut options.on_stop, ON_STOP.parse(setting, problems)),
         OptionKey::MaxAttempts => set(&mut options.max_attempts, table.parse(value, problems)),
         OptionKey::MaxLeases => set(&mut options.max_leases, table.parse(value, problems)),
@@ -47,6 +57,11 @@ pub(super) fn set_option(
         }
     }
 }
+
+const BUFFER_SIZE: Size =
+    Size { least: BufferSize::LEAST.bytes() as u64, most: BufferSize::MOST.bytes() as u64 };
+
+const RECORD_SIZE: Size = Size { least: RecordSize::LEAST.bytes(), most: RecordSize::MOST.bytes() };
 
 const LOG_FORMAT: Word<3, LogFormat> = Word {
     words: LogFormat::NAMED,

@@ -3,20 +3,42 @@
 use super::number::{Number, looks_like_comment};
 use super::problem::{Problem, Problems};
 use super::text::Piece;
-use crate::config::BufferSize;
+use crate::config::print::Bytes;
 
 /// The units, with their bytes.
-const UNITS: [(&str, u64); 4] = [("", 1), ("K", 1 << 10), ("M", 1 << 20), ("G", 1 << 30)];
+const UNITS: [(&str, u64); 5] =
+    [("", 1), ("K", 1 << 10), ("M", 1 << 20), ("G", 1 << 30), ("T", 1 << 40)];
 
 const SYNTAX: &str = "write bytes or a number with its unit, such as 512K, 8M or 1G";
 
-/// Reads the size of a buffer: a number of bytes, or of K, M or G (powers of 1024) right behind
-/// it; `None` where it is an error.
-pub(super) fn parse_buffer_size(
-    key: &'static str,
-    value: Piece<'_>,
-    problems: &mut Problems,
-) -> Option<BufferSize> {
+/// What sizes a key takes, in bytes.
+pub(super) struct Size {
+    pub(super) least: u64,
+    pub(super) most: u64,
+}
+
+impl Size {
+    /// Reads a size: a number of bytes, or of K, M, G or T (powers of 1024) right behind it; `None`
+    /// where it is an error.
+    pub(super) fn parse(
+        &self,
+        key: &'static str,
+        value: Piece<'_>,
+        problems: &mut Problems,
+    ) -> Option<u64> {
+        let bytes = parse_bytes(key, value, problems)?;
+        if (self.least..=self.most).contains(&bytes) {
+            return Some(bytes);
+        }
+        let message = format!("{key} {} is out of range", value.quoted());
+        let help = format!("{key} is {} to {}", Bytes(self.least), Bytes(self.most));
+        problems.push(Problem::error(value.span(), message).help(help));
+        None
+    }
+}
+
+/// Reads a number of bytes; what is negative is 0, and what is too large is the largest there is.
+fn parse_bytes(key: &'static str, value: Piece<'_>, problems: &mut Problems) -> Option<u64> {
     let Some(number) = Number::read(value) else {
         let message = match value.is_empty() {
             true => format!("{key} has no value"),
@@ -37,23 +59,17 @@ pub(super) fn parse_buffer_size(
         problems.push(problem.replace_with(size_meant(number)));
         return None;
     };
-    let bytes = u32::try_from(number.magnitude.saturating_mul(*unit)).ok();
-    let size = bytes.filter(|_| !number.negative).and_then(BufferSize::new);
-    if size.is_none() {
-        let message = format!("{key} {} is out of range", value.quoted());
-        let help = format!("{key} is {} to {}", BufferSize::LEAST, BufferSize::MOST);
-        problems.push(Problem::error(value.span(), message).help(help));
-    }
-    size
+    Some(if number.negative { 0 } else { number.magnitude.saturating_mul(*unit) })
 }
 
 /// Guesses what `8 MB`, `512kib` or `8m bytes` was meant to be.
 fn size_meant(number: Number<'_>) -> Option<String> {
-    const WORDS: [(&[&str], &str); 4] = [
+    const WORDS: [(&[&str], &str); 5] = [
         (&["b", "byte", "bytes"], ""),
         (&["k", "kb", "kib"], "K"),
         (&["m", "mb", "mib"], "M"),
         (&["g", "gb", "gib"], "G"),
+        (&["t", "tb", "tib"], "T"),
     ];
     let name = number.rest.trim();
     let (_, unit) = WORDS.iter().find(|(words, _)| words.iter().any(|word| name.is_word(word)))?;
@@ -65,11 +81,12 @@ mod tests {
     use super::*;
 
     /// The bytes, and how many problems there were.
-    fn parse(text: &str) -> (Option<u32>, usize) {
+    fn parse(text: &str) -> (Option<u64>, usize) {
         let mut problems = Problems::default();
         let value = Piece::new(text.as_bytes(), 0);
-        let size = parse_buffer_size("buffersize", value, &mut problems);
-        (size.map(BufferSize::bytes), problems.len())
+        let size =
+            Size { least: 64 << 10, most: 1 << 30 }.parse("buffersize", value, &mut problems);
+        (size, problems.len())
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use knock_engine::config::{
     BufferSize, Command, Commands, Config, Door, FailureLimit, Grant, Knock, KnockFlags, LogFormat,
-    OnStop, Options, PortRange, PortSet, Sequence, Sequences,
+    OnStop, Options, PortRange, PortSet, RecordSize, Sequence, Sequences,
 };
 use knock_engine::packet::{Protocol, TcpFlags};
 use proptest::collection::vec;
@@ -25,13 +25,14 @@ fn options() -> impl Strategy<Value = Options> {
     let table = 1..=Options::MAX_TABLE;
     let log = (any::<bool>(), option::of(text()), log_format(), 0..=Options::MAX_LOG_LIMIT);
     let capture = (interfaces(), buffer_size());
-    let files = (option::of(text()), "/[!-~\u{e4}]{0,12}", on_stop());
+    let folder = "/[!-~\u{e4}]{0,12}";
+    let files = (option::of(text()), folder, on_stop(), option::of(folder), record_size());
     let commands = (1..=Options::MAX_COMMANDS, span_above_zero());
     (log, capture, files, (table.clone(), table), commands).prop_map(
         |(log, capture, files, (max_attempts, max_leases), commands)| {
             let (use_syslog, log_file, log_format, log_limit) = log;
             let (interfaces, buffer_size) = capture;
-            let (pid_file, state_dir, on_stop) = files;
+            let (pid_file, state_dir, on_stop, record, record_size) = files;
             let (max_commands, command_timeout) = commands;
             Options {
                 use_syslog,
@@ -42,6 +43,8 @@ fn options() -> impl Strategy<Value = Options> {
                 interfaces,
                 buffer_size,
                 state_dir,
+                record,
+                record_size,
                 on_stop,
                 max_attempts,
                 max_leases,
@@ -72,6 +75,12 @@ fn buffer_size() -> impl Strategy<Value = BufferSize> {
     let (least, most) = (BufferSize::LEAST.bytes(), BufferSize::MOST.bytes());
     let sizes = prop_oneof![least..=most, (64..=1_u32 << 20).prop_map(|kib| kib << 10), Just(most)];
     sizes.prop_map(|bytes| BufferSize::new(bytes).unwrap())
+}
+
+fn record_size() -> impl Strategy<Value = RecordSize> {
+    let (least, most) = (RecordSize::LEAST.bytes(), RecordSize::MOST.bytes());
+    let sizes = prop_oneof![least..=most, (1..=1_u64 << 20).prop_map(|mib| mib << 20), Just(most)];
+    sizes.prop_map(|bytes| RecordSize::new(bytes).unwrap())
 }
 
 fn doors() -> impl Strategy<Value = Door> {

@@ -4,8 +4,8 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use knock_engine::config::{
-    BufferSize, Config, Door, FailureLimit, Grant, LogFormat, OnStop, Options, Sequences, Severity,
-    parse,
+    BufferSize, Config, Door, FailureLimit, Grant, LogFormat, OnStop, Options, RecordSize,
+    Sequences, Severity, parse,
 };
 use knock_engine::packet::{Protocol, TcpFlags};
 
@@ -73,6 +73,8 @@ fn every_key_has_its_place() {
         interfaces: vec!["eth1".to_owned(), "tun0".to_owned()],
         buffer_size: BufferSize::new(65_536).unwrap(),
         state_dir: "/s".to_owned(),
+        record: Some("/r".to_owned()),
+        record_size: RecordSize::new(1 << 20).unwrap(),
         on_stop: OnStop::Keep,
         max_attempts: 1000,
         max_leases: 10,

@@ -8,7 +8,7 @@ use knock_replay::trace::{Damage, OnDamage, TraceError, TraceReader};
 use super::build::{MICROS, Order, Pcap, PcapNg, SECOND, gzip, lz4, small_pcap, zstd};
 
 /// How many kinds there are.
-const KINDS: usize = 13;
+const KINDS: usize = 14;
 
 /// Numbers the kinds. Whoever adds one is sent here, and must add a case below.
 fn kind(damage: &Damage) -> usize {
@@ -26,6 +26,7 @@ fn kind(damage: &Damage) -> usize {
         Damage::UnknownInterface { .. } => 10,
         Damage::TooManyInterfaces { .. } => 11,
         Damage::Compression { .. } => 12,
+        Damage::Note(_) => 13,
     }
 }
 
@@ -89,6 +90,7 @@ fn damaged_traces() -> Vec<(&'static str, Vec<u8>)> {
         ("block too short", ng().interface(1, 0, &[]).block(6, &[0; 8]).bytes),
         ("interface too short", ng().block(1, &[0; 4]).bytes),
         ("no such interface", ng().interface(1, 0, &[]).enhanced(3, 0, &[0; 4]).bytes),
+        ("a note cut off", ng().block(0x8000_6b6e, b"sesame1 {\"wake\":{ ").bytes),
         ("too many interfaces", crowd.bytes),
         ("corrupt gzip", broken(gzip(&sound))),
         ("corrupt zstd", broken(zstd(&sound))),

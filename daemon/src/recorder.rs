@@ -1,0 +1,242 @@
+//! The recorder: what the doors saw and what came of it, kept in a ring of capture files.
+//!
+//! It records every packet that changed something, and notes of all else that the engine was told:
+//! `knock-replay run` over the files gives the daemon's events again. The thread that decides only
+//! hands things over, and never waits. Where they come faster than a disk takes them, or the disk
+//! fails, a stretch of the recording is left out; the next file says how much is missing and begins
+//! with everything that the engine knows then, so from there on the recording is whole again.
+
+mod ring;
+mod writer;
+
+use std::path::Path;
+use std::sync::mpsc::{self, SyncSender, TrySendError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use jiff::tz::TimeZone;
+use knock_engine::Engine;
+use knock_engine::config::{Config, RecordSize};
+use knock_engine::local::LocalAddresses;
+use knock_engine::snapshot::Snapshot;
+use knock_engine::time::Timestamp;
+use knock_engine::wire::LinkType;
+use knock_frontend::recording::Note;
+use serde_json::value::RawValue;
+
+pub use self::ring::RecorderError;
+use self::ring::Ring;
+use self::writer::Writer;
+use crate::log::{Format, Formatter, Message, Verbosity, What};
+
+/// How many packets and notes wait for the thread, at most.
+const QUEUE: usize = 4096;
+/// How many files a recording has when it is full. One eighth of it is lost at a time.
+const FILES: u64 = 8;
+/// The bytes that a place of the engine's may take in the note at a file's beginning. So many
+/// places are written there that they take half a file at most.
+const PLACE_BYTES: u64 = 256;
+/// How long to wait before a new file is begun after one that failed.
+const PAUSE: Duration = Duration::from_secs(5);
+
+/// Hands over what is to be recorded.
+#[derive(Debug)]
+pub struct Recorder {
+    items: SyncSender<Item>,
+    thread: JoinHandle<()>,
+    shared: Arc<Shared>,
+    formatter: Formatter,
+    /// How large a file gets.
+    file_bytes: u64,
+    started: Timestamp,
+    /// The number of the next file.
+    number: u64,
+    /// How many events the file at hand has told.
+    events: u64,
+    /// What the recording lacks since the file at hand ended.
+    lost: u64,
+    state: State,
+}
+
+/// Whether there is a file to write to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Recording,
+    /// A new file is to be begun from this time on.
+    Waiting(Timestamp),
+}
+
+/// What the thread that decides and the one that writes both know.
+#[derive(Debug, Default)]
+struct Shared {
+    told: Mutex<Told>,
+}
+
+/// What the thread has to tell.
+#[derive(Debug, Default)]
+struct Told {
+    /// The length of the file at hand.
+    file_bytes: u64,
+    /// What is to be logged.
+    news: Option<String>,
+    /// Whether the file at hand can't be written.
+    has_failed: bool,
+}
+
+impl Shared {
+    /// Nobody panics while holding the lock.
+    fn lock(&self) -> MutexGuard<'_, Told> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Something to record.
+enum Item {
+    Begin(Box<Beginning>),
+    Note(Note),
+    Packet { interface: Box<str>, link: LinkType, at: Timestamp, bytes: Box<[u8]> },
+}
+
+/// What a file begins with, before it is text: that takes the other thread's time.
+struct Beginning {
+    at: Timestamp,
+    started: Timestamp,
+    number: u64,
+    lost: u64,
+    config: Config,
+    local: LocalAddresses,
+    state: Snapshot,
+}
+
+impl Recorder {
+    /// Opens a recording in a folder, which is made where only its last part is missing, and takes
+    /// it for this daemon alone. Nothing is recorded before a file [begins](Self::begin).
+    ///
+    /// # Errors
+    ///
+    /// The folder can't be made or used, another daemon records there, or there is no thread.
+    pub fn open(folder: &Path, size: RecordSize, now: Timestamp) -> Result<Self, RecorderError> {
+        let ring = Ring::open(folder, size.bytes())?;
+        let shared = Arc::new(Shared::default());
+        let (items, queue) = mpsc::sync_channel(QUEUE);
+        let writer = Writer::new(ring, Arc::clone(&shared));
+        let thread = thread::Builder::new().name("recorder".to_owned());
+        let thread = thread.spawn(move || writer.run(&queue)).map_err(RecorderError::Thread)?;
+        Ok(Self {
+            items,
+            thread,
+            shared,
+            formatter: Formatter::new(Format::Json, Verbosity::Normal, TimeZone::UTC),
+            file_bytes: size.bytes() / FILES,
+            started: now,
+            number: 0,
+            events: 0,
+            lost: 0,
+            state: State::Waiting(now),
+        })
+    }
+
+    /// Tells whether a new file is to begin.
+    #[must_use]
+    pub fn is_due(&mut self, now: Timestamp) -> bool {
+        let told = self.shared.lock();
+        let (is_full, has_failed) = (told.file_bytes >= self.file_bytes, told.has_failed);
+        drop(told);
+        match self.state {
+            State::Recording if has_failed => {
+                self.state = State::Waiting(now.saturating_add(PAUSE));
+                false
+            }
+            State::Recording => is_full,
+            State::Waiting(from) => from <= now,
+        }
+    }
+
+    /// Begins a new file with all that the engine knows. Its outputs must have been taken.
+    pub fn begin(&mut self, engine: &Engine, now: Timestamp) {
+        let most = usize::try_from(self.file_bytes / 2 / PLACE_BYTES).unwrap_or(usize::MAX);
+        let beginning = Beginning {
+            at: now,
+            started: self.started,
+            number: self.number,
+            lost: self.lost,
+            config: engine.config(),
+            local: engine.local_addresses().clone(),
+            state: engine.snapshot(most),
+        };
+        {
+            // Until the new file has a length, the old one's must not make another one due.
+            let mut told = self.shared.lock();
+            told.file_bytes = 0;
+            told.has_failed = false;
+        }
+        self.state = State::Recording;
+        if self.hand_over(Item::Begin(Box::new(beginning)), now) {
+            self.number += 1;
+            self.events = 0;
+            self.lost = 0;
+        }
+    }
+
+    /// Records a packet that changed something.
+    pub fn packet(&mut self, interface: &str, (link, bytes): (LinkType, &[u8]), now: Timestamp) {
+        self.hand_over(
+            Item::Packet { interface: interface.into(), link, at: now, bytes: bytes.into() },
+            now,
+        );
+    }
+
+    /// Records something else that the engine was told.
+    pub fn note(&mut self, note: Note) {
+        let now = note.at();
+        self.hand_over(Item::Note(note), now);
+    }
+
+    /// Records what is said about a command, and counts what is said about events.
+    pub fn message(&mut self, message: &Message, now: Timestamp) {
+        match &message.what {
+            What::Event(_) => self.events += 1,
+            What::Command { .. } => {
+                let line = self.formatter.line(message, message.at).text;
+                if let Ok(line) = RawValue::from_string(line) {
+                    self.note(Note::Command { at: now, after: self.events, line });
+                }
+            }
+            What::Notice { .. } | What::NotLogged { .. } | What::Lost { .. } => {}
+        }
+    }
+
+    /// Returns what there is to log about the recording itself.
+    #[must_use]
+    pub fn take_news(&mut self) -> Option<String> {
+        self.shared.lock().news.take()
+    }
+
+    /// Ends the recording, and waits a little until all of it is written.
+    pub fn close(mut self, now: Timestamp, patience: Duration) {
+        self.note(Note::End { at: now });
+        let Self { items, thread, .. } = self;
+        drop(items);
+        let until = std::time::Instant::now() + patience;
+        while !thread.is_finished() && std::time::Instant::now() < until {
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// Hands something over; tells whether that was possible.
+    fn hand_over(&mut self, item: Item, now: Timestamp) -> bool {
+        if self.state != State::Recording {
+            self.lost += 1;
+            return false;
+        }
+        match self.items.try_send(item) {
+            Ok(()) => true,
+            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
+                self.lost += 1;
+                self.state = State::Waiting(now.saturating_add(PAUSE));
+                false
+            }
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! The thread that writes a recording.
+
+use std::borrow::Cow;
+use std::fs::File;
+use std::io::{BufWriter, Write as _};
+use std::sync::Arc;
+use std::sync::mpsc::Receiver;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use knock_engine::time::Timestamp;
+use knock_engine::wire::LinkType;
+use knock_frontend::recording::{self, BLOCK_TYPE, ConfigText, Note};
+use pcap_file::DataLink;
+use pcap_file::pcapng::PcapNgWriter;
+use pcap_file::pcapng::blocks::enhanced_packet::EnhancedPacketBlock;
+use pcap_file::pcapng::blocks::interface_description::{
+    InterfaceDescriptionBlock, InterfaceDescriptionOption, InterfaceTsResolution,
+};
+use pcap_file::pcapng::blocks::section_header::{SectionHeaderBlock, SectionHeaderOption};
+use pcap_file::pcapng::blocks::unknown::UnknownBlock;
+
+use super::ring::Ring;
+use super::{Beginning, Item, Shared};
+
+/// What stands in the files as their author.
+const PROGRAM: &str = concat!("knockd ", env!("CARGO_PKG_VERSION"), " (Sesame)");
+
+/// Writes the files.
+pub(super) struct Writer {
+    ring: Ring,
+    shared: Arc<Shared>,
+    file: Option<Output>,
+}
+
+/// A file that is being written.
+struct Output {
+    blocks: PcapNgWriter<BufWriter<File>>,
+    /// The interfaces described so far.
+    interfaces: Vec<(Box<str>, LinkType)>,
+    length: u64,
+}
+
+impl Writer {
+    pub(super) fn new(ring: Ring, shared: Arc<Shared>) -> Self {
+        Self { ring, shared, file: None }
+    }
+
+    /// Writes what comes, until nobody can send any more. What waits is written in one go, and is
+    /// the system's as soon as nothing waits: a daemon that is killed has lost next to nothing.
+    pub(super) fn run(mut self, queue: &Receiver<Item>) {
+        while let Ok(first) = queue.recv() {
+            let mut result = self.write(first);
+            while result.is_ok()
+                && let Ok(next) = queue.try_recv()
+            {
+                result = self.write(next);
+            }
+            if let Err(error) = result.and_then(|()| self.flush()) {
+                self.fail(&error);
+            }
+        }
+    }
+
+    fn write(&mut self, item: Item) -> anyhow::Result<()> {
+        match item {
+            Item::Begin(beginning) => self.begin(*beginning),
+            // Nothing follows a file that failed before the next one begins.
+            Item::Note(note) => self.file.as_mut().map_or(Ok(()), |file| file.note(&note)),
+            Item::Packet { interface, link, at, bytes } => {
+                let Some(file) = &mut self.file else { return Ok(()) };
+                file.packet((interface, link), at, &bytes)
+            }
+        }
+    }
+
+    fn begin(&mut self, beginning: Beginning) -> anyhow::Result<()> {
+        let Beginning { at, started, number, lost, config, local, state } = beginning;
+        if let Some(mut former) = self.file.take() {
+            former.flush()?;
+            self.ring.set_length(former.length)?;
+        }
+        let mut file = Output::new(self.ring.create(at)?)?;
+        file.note(&Note::Begin(Box::new(recording::Beginning {
+            at,
+            program: PROGRAM.to_owned(),
+            started,
+            number,
+            lost,
+            config: ConfigText::of(&config),
+            local_addresses: recording::addresses(&local),
+            state,
+        })))?;
+        self.file = Some(file);
+        if lost > 0 {
+            let (are, what) =
+                if lost == 1 { ("is", "packet or note") } else { ("are", "packets and notes") };
+            let folder = self.ring.folder().display();
+            self.shared.lock().news = Some(format!(
+                "Record {folder}: records again; {lost} {what} before it {are} missing"
+            ));
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> anyhow::Result<()> {
+        let Some(file) = &mut self.file else { return Ok(()) };
+        file.flush()?;
+        self.ring.set_length(file.length)?;
+        self.shared.lock().file_bytes = file.length;
+        Ok(())
+    }
+
+    /// Gives the file up. What was written of it can be read.
+    fn fail(&mut self, error: &anyhow::Error) {
+        self.file = None;
+        let mut told = self.shared.lock();
+        told.has_failed = true;
+        let folder = self.ring.folder().display();
+        told.news = Some(format!(
+            "Record {folder}: {error:#}: nothing is recorded until it can be written again"
+        ));
+    }
+}
+
+impl Output {
+    fn new(file: File) -> anyhow::Result<Self> {
+        let options = vec![SectionHeaderOption::UserApplication(Cow::Borrowed(PROGRAM))];
+        let section = SectionHeaderBlock { options, ..SectionHeaderBlock::default() };
+        let blocks = PcapNgWriter::with_section_header(BufWriter::new(file), section)?;
+        Ok(Self { blocks, interfaces: Vec::new(), length: 0 })
+    }
+
+    fn note(&mut self, note: &Note) -> anyhow::Result<()> {
+        let content = note.to_block();
+        let length = u32::try_from(content.len()).context("a note of more than 4 GiB")?;
+        let written =
+            self.blocks.write_pcapng_block(UnknownBlock::new(BLOCK_TYPE, length, &content))?;
+        self.length += written as u64;
+        Ok(())
+    }
+
+    fn packet(
+        &mut self,
+        interface: (Box<str>, LinkType),
+        at: Timestamp,
+        bytes: &[u8],
+    ) -> anyhow::Result<()> {
+        let interface_id = self.interface(interface)?;
+        let original_len = u32::try_from(bytes.len()).context("a packet of more than 4 GiB")?;
+        let written = self.blocks.write_pcapng_block(EnhancedPacketBlock {
+            interface_id,
+            timestamp: Duration::from_nanos(at.as_nanos()),
+            original_len,
+            data: Cow::Borrowed(bytes),
+            options: Vec::new(),
+        })?;
+        self.length += written as u64;
+        Ok(())
+    }
+
+    /// Returns the number of an interface in the file, which describes it first if need be.
+    fn interface(&mut self, interface: (Box<str>, LinkType)) -> anyhow::Result<u32> {
+        let known = self.interfaces.iter().position(|other| *other == interface);
+        let number = known.unwrap_or(self.interfaces.len());
+        if known.is_none() {
+            let (name, link) = &interface;
+            let written = self.blocks.write_pcapng_block(InterfaceDescriptionBlock {
+                linktype: DataLink::from(link.number()),
+                snaplen: 0,
+                options: vec![
+                    InterfaceDescriptionOption::IfName(Cow::Borrowed(name)),
+                    InterfaceDescriptionOption::IfTsResol(InterfaceTsResolution::NANO),
+                ],
+            })?;
+            self.length += written as u64;
+            self.interfaces.push(interface);
+        }
+        u32::try_from(number).context("more interfaces than a file can describe")
+    }
+
+    fn flush(&mut self) -> anyhow::Result<()> {
+        self.blocks.get_mut().flush().context("cannot write")
+    }
+}
