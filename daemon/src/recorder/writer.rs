@@ -26,6 +26,9 @@ use super::{Beginning, Item, Shared};
 /// What stands in the files as their author.
 const PROGRAM: &str = concat!("knockd ", env!("CARGO_PKG_VERSION"), " (Sesame)");
 
+/// How much is written at a time while more waits.
+const BUFFER: usize = 64 << 10;
+
 /// Writes the files.
 pub(super) struct Writer {
     ring: Ring,
@@ -127,7 +130,8 @@ impl Output {
     fn new(file: File) -> anyhow::Result<Self> {
         let options = vec![SectionHeaderOption::UserApplication(Cow::Borrowed(PROGRAM))];
         let section = SectionHeaderBlock { options, ..SectionHeaderBlock::default() };
-        let blocks = PcapNgWriter::with_section_header(BufWriter::new(file), section)?;
+        let blocks =
+            PcapNgWriter::with_section_header(BufWriter::with_capacity(BUFFER, file), section)?;
         Ok(Self { blocks, interfaces: Vec::new(), length: 0 })
     }
 
