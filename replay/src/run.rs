@@ -1,5 +1,6 @@
 //! `knock-replay run`: trace, wire, engine, report, in one direction.
 
+pub(crate) mod frames;
 mod judge;
 pub(crate) mod link;
 mod original;
@@ -75,7 +76,6 @@ fn run_engine(args: &RunArgs) -> anyhow::Result<()> {
     let report = make_report(args, &doors, local.clone(), (&traces, &progress));
     let mut session = Session::new((config, doors), local, totals, report);
     session.live = is_live(&traces);
-    session.names = names(&traces);
     if args.input.config.is_none() {
         session.follow_recordings();
     }
