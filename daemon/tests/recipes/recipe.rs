@@ -1,0 +1,371 @@
+//! A recipe of `examples/firewalls`: what is special about each, and what is the same for all.
+
+use std::fmt::Write;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+use std::process::Child;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use knock_lab::daemon::{Daemon, Setup};
+use knock_lab::lab::{Lab, SERVER_MAC};
+use knock_lab::namespace::Namespace;
+use knock_lab::service::Service;
+use knock_lab::{reach, wait};
+
+use crate::bench::{SHORT, SIDES, Side, connects, example, folder, lab, program, shell};
+
+/// What is special about a recipe.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Recipe {
+    /// The folder.
+    pub(crate) name: &'static str,
+    /// What must be there before its setup.
+    pub(crate) before: &'static str,
+    /// Prints what the firewall lets in, with the sources.
+    pub(crate) list: &'static str,
+    /// What an administrator does that loses what is open; the setup may follow.
+    pub(crate) flush: &'static str,
+    /// Whether only IPv6 is let in.
+    pub(crate) is_v6_only: bool,
+    /// Whether the kernel closes the door, and knockd has nothing to do with it.
+    pub(crate) is_kernels: bool,
+}
+
+/// How long a door is open here in place of half a minute or a minute.
+pub(crate) const OPEN: Duration = Duration::from_secs(4);
+
+const WIREGUARD: u16 = 51820;
+/// The host behind the router.
+const INNER: [IpAddr; 2] = [
+    IpAddr::V4(Ipv4Addr::new(192, 0, 2, 10)),
+    IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0x10)),
+];
+
+/// A recipe at work: its firewall, a service behind it, and the daemon.
+#[derive(Debug)]
+pub(crate) struct Trial {
+    pub(crate) recipe: Recipe,
+    pub(crate) lab: Lab,
+    pub(crate) daemon: Daemon,
+    pub(crate) sides: Vec<Side>,
+    setup: Setup,
+    knock: String,
+    /// Here, or behind the router.
+    _service: Service,
+    _inner: Option<Namespace>,
+    _helpers: Helpers,
+}
+
+/// Programs that a firewall consists of.
+#[derive(Debug, Default)]
+struct Helpers(Vec<Child>);
+
+impl Trial {
+    /// Sets the firewall up as the recipe says, with a session running meanwhile, and starts the
+    /// daemon with the recipe's config, whose times alone are shorter.
+    pub(crate) fn start(recipe: Recipe) -> Result<Self> {
+        let lab = lab()?;
+        let mut sides: Vec<Side> =
+            SIDES.into_iter().filter(|side| !recipe.is_v6_only || side.server.is_ipv6()).collect();
+        let inner = if recipe.name == "router" { Some(inner(&lab, &mut sides)?) } else { None };
+        let host = inner.as_ref().unwrap_or(&lab.server);
+        let service = match recipe.name {
+            "hidden-vpn" => Service::udp(host, WIREGUARD)?,
+            _ => Service::tcp(host, 22)?,
+        };
+        let helpers = helpers(&lab, recipe)?;
+        shell(&lab.server, recipe.before)?;
+        set_up_around_a_session(&lab, recipe, &sides)?;
+
+        let files = folder(&lab, "knockd")?;
+        let text = std::fs::read_to_string(example(recipe.name).join("knockd.conf"))?;
+        check(&lab, &files.join("as-it-is.conf"), &text)?;
+        let mut setup = Setup::new(program(), &files);
+        setup.arguments.extend(["-g".to_owned(), setup.log.display().to_string()]);
+        setup.write_config_text(&shortened(&text)?)?;
+        let daemon = setup.start(&lab.server)?;
+        let knock = sequence(&text)?;
+        Ok(Self {
+            recipe,
+            lab,
+            daemon,
+            sides,
+            setup,
+            knock,
+            _service: service,
+            _inner: inner,
+            _helpers: helpers,
+        })
+    }
+
+    /// Tells whether the service lets this source in.
+    pub(crate) fn lets_in(&self, source: IpAddr, server: IpAddr) -> Result<bool> {
+        match self.recipe.name {
+            "hidden-vpn" => {
+                reach::udp(&self.lab.client, source, SocketAddr::new(server, WIREGUARD), SHORT)
+            }
+            _ => connects(&self.lab.client, source, SocketAddr::new(server, 22)),
+        }
+    }
+
+    /// Knocks in both families, and waits until both are let in.
+    pub(crate) fn knock(&self) -> Result<()> {
+        for side in &self.sides {
+            let (flag, server, ports) = (side.flag(), side.server, &self.knock);
+            self.lab.client.run(&format!("knock {flag} -d 20 {server} {ports}"))?;
+        }
+        for side in &self.sides {
+            wait::until("the door to open", || self.lets_in(side.source, side.server))
+                .with_context(|| self.story())?;
+        }
+        Ok(())
+    }
+
+    /// Sees to it that each source is let in by so many rules, and no stranger by any.
+    pub(crate) fn expect_rules(&self, count: usize) -> Result<()> {
+        let listed = self.rules()?;
+        for side in &self.sides {
+            let found = count_of(&listed, side.source);
+            ensure!(
+                found == count,
+                "{found} rules, not {count}, let {} in:\n{listed}",
+                side.source
+            );
+        }
+        Ok(())
+    }
+
+    /// Tells whether no rule lets any source in.
+    pub(crate) fn has_no_rules(&self) -> Result<bool> {
+        let listed = self.rules()?;
+        Ok(self.sides.iter().all(|side| count_of(&listed, side.source) == 0))
+    }
+
+    /// Sees to it that nobody is let in, in neither family.
+    pub(crate) fn expect_shut(&self, when: &str) -> Result<()> {
+        for side in &self.sides {
+            ensure!(
+                !self.lets_in(side.source, side.server)?,
+                "{} comes in {when}\n{}",
+                side.source,
+                self.story()
+            );
+        }
+        Ok(())
+    }
+
+    /// Sees to it that those who did not knock stay out.
+    pub(crate) fn expect_no_strangers(&self) -> Result<()> {
+        for side in &self.sides {
+            ensure!(!self.lets_in(side.stranger, side.server)?, "{} comes in", side.stranger);
+        }
+        Ok(())
+    }
+
+    /// Does what loses the rules, and sets the firewall up again.
+    pub(crate) fn flush(&self) -> Result<()> {
+        shell(&self.lab.server, self.recipe.flush)?;
+        run_setup(&self.lab, self.recipe)?;
+        self.expect_rules(0).context("after the flush")?;
+        self.expect_shut("after the flush")
+    }
+
+    /// Kills the daemon, and starts another, unless the kernel does without.
+    pub(crate) fn kill(&mut self) -> Result<()> {
+        self.daemon.signal(rustix::process::Signal::KILL)?;
+        self.daemon.wait(wait::SOON)?;
+        if !self.recipe.is_kernels {
+            self.daemon = self.setup.start(&self.lab.server)?;
+        }
+        Ok(())
+    }
+
+    /// Tells all that there is to a failure.
+    pub(crate) fn story(&self) -> String {
+        let rules = self.rules().unwrap_or_else(|error| format!("{error:#}"));
+        format!("{}\nthe firewall:\n{rules}", self.daemon.story())
+    }
+
+    fn rules(&self) -> Result<String> {
+        shell(&self.lab.server, self.recipe.list)
+    }
+}
+
+/// Counts how often an address stands in a text, or for IPv6 the network of a grant.
+fn count_of(text: &str, source: IpAddr) -> usize {
+    let words = text.split(|letter: char| !(letter.is_ascii_hexdigit() || ".:".contains(letter)));
+    let own = source.to_string();
+    words.filter(|word| *word == own || (source.is_ipv6() && *word == "2001:db8:7::")).count()
+}
+
+/// Runs the recipe's own setup, and says that it shall stay.
+fn run_setup(lab: &Lab, recipe: Recipe) -> Result<()> {
+    let setup = example(recipe.name).join("setup").display().to_string();
+    shell(&lab.server, &setup)?;
+    let is_confirmed = !matches!(recipe.name, "ufw" | "firewalld" | "router");
+    if is_confirmed {
+        shell(&lab.server, &format!("{setup} confirm"))?;
+    }
+    Ok(())
+}
+
+/// Sets the firewall up while sessions run that it knows nothing of: they go on, and the client is
+/// the first to speak.
+fn set_up_around_a_session(lab: &Lab, recipe: Recipe, sides: &[Side]) -> Result<()> {
+    let mut sessions = Vec::new();
+    if recipe.name != "hidden-vpn" {
+        for side in sides {
+            let service = SocketAddr::new(side.server, 22);
+            let reached = reach::tcp(&lab.client, side.stranger, service, wait::SOON)?;
+            let reach::Reached::Connected(session) = reached else {
+                anyhow::bail!("{} is not let in before there is a firewall", side.stranger);
+            };
+            sessions.push(session);
+        }
+    }
+    run_setup(lab, recipe)?;
+    for session in &mut sessions {
+        reach::echo(session, "still there?").context("the setup has cut off a session")?;
+    }
+    Ok(())
+}
+
+/// Puts a host behind the server, which forwards, and makes it the one to knock at.
+fn inner(lab: &Lab, sides: &mut [Side]) -> Result<Namespace> {
+    let inner = Namespace::new()?;
+    let (router, holder) = (&lab.server, inner.holder());
+    router.run(&format!("ip link add name eth1 type veth peer name eth0 netns {holder}"))?;
+    for (name, namespace) in [("eth1", router), ("eth0", &inner)] {
+        namespace.sysctl(&format!("net.ipv6.conf.{name}.disable_ipv6"), "0")?;
+        namespace.run(&format!("ip link set {name} up"))?;
+    }
+    router.sysctl("net.ipv4.ip_forward", "1")?;
+    router.sysctl("net.ipv6.conf.all.forwarding", "1")?;
+    let mac = SERVER_MAC.map(|byte| format!("{byte:02x}")).join(":");
+    for (side, host) in sides.iter_mut().zip(INNER) {
+        let (gateway, length) = if host.is_ipv6() { ("fd00::1", 128) } else { ("10.0.0.1", 32) };
+        router.run(&format!("ip address add {gateway} dev eth1 {}", nodad(host)))?;
+        router.run(&format!("ip route add {host}/{length} dev eth1"))?;
+        inner.run(&format!("ip address add {host}/{length} dev eth0 {}", nodad(host)))?;
+        inner.run(&format!("ip route add {gateway}/{length} dev eth0"))?;
+        inner.run(&format!("ip route add default via {gateway}"))?;
+        lab.client
+            .run(&format!("ip neighbour replace {host} lladdr {mac} dev eth0 nud permanent"))?;
+        side.server = host;
+    }
+    Ok(inner)
+}
+
+const fn nodad(address: IpAddr) -> &'static str {
+    if address.is_ipv6() { "nodad" } else { "" }
+}
+
+/// Starts what a firewall consists of, and makes what it writes to its own.
+fn helpers(lab: &Lab, recipe: Recipe) -> Result<Helpers> {
+    let mut helpers = Helpers::default();
+    if recipe.name == "ufw" {
+        for folder in ["/etc/ufw", "/etc/default"] {
+            lab.server.own_folder(folder)?;
+        }
+        // As the package installs it, whatever it is on this machine.
+        shell(&lab.server, "cp /usr/share/ufw/iptables/*.rules /usr/share/ufw/ufw.conf /etc/ufw/")?;
+    }
+    if recipe.name == "firewalld" {
+        lab.server.run("mount -t tmpfs tmpfs /etc/firewalld")?;
+        let bus = folder(lab, "bus")?.join("bus.conf");
+        std::fs::write(&bus, BUS)?;
+        let bus = bus.display().to_string();
+        std::fs::create_dir_all(lab.server.path("/run/dbus"))?;
+        let mut dbus = lab.server.command("dbus-daemon");
+        dbus.args(["--nofork", "--nopidfile", "--config-file", &bus]);
+        helpers.0.push(dbus.spawn().context("cannot run dbus-daemon")?);
+        wait::until("the message bus", || {
+            Ok(lab.server.path("/run/dbus/system_bus_socket").exists())
+        })?;
+        let mut firewalld = lab.server.command("firewalld");
+        firewalld.args(["--nofork", "--nopid"]);
+        helpers.0.push(firewalld.spawn().context("cannot run firewalld")?);
+        wait::until("firewalld", || {
+            Ok(lab.server.try_run("firewall-cmd --state")?.status.success())
+        })?;
+    }
+    Ok(helpers)
+}
+
+/// A message bus on which everybody may do everything, for firewalld alone.
+const BUS: &str = r#"<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
+ "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
+<busconfig>
+  <type>system</type>
+  <listen>unix:path=/run/dbus/system_bus_socket</listen>
+  <auth>EXTERNAL</auth>
+  <policy context="default">
+    <allow user="*"/> <allow own="*"/>
+    <allow send_type="method_call"/> <allow send_type="signal"/>
+    <allow send_type="method_return"/> <allow send_type="error"/>
+    <allow receive_type="method_call"/> <allow receive_type="signal"/>
+    <allow receive_type="method_return"/> <allow receive_type="error"/>
+  </policy>
+</busconfig>
+"#;
+
+/// Sees to it that `knockd --check --strict` finds nothing in the recipe as it is.
+fn check(lab: &Lab, copy: &PathBuf, text: &str) -> Result<()> {
+    std::fs::write(copy, text)?;
+    // As in /etc: the sequence is nobody else's business.
+    shell(&lab.server, &format!("chmod 600 {}", copy.display()))?;
+    let output = lab
+        .server
+        .command(program())
+        .args(["--check", "--strict", "-c"])
+        .arg(copy)
+        .output()
+        .context("cannot run knockd --check")?;
+    let errors = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success() && errors.is_empty(), "knockd --check --strict: {errors}");
+    Ok(())
+}
+
+/// Makes the doors' times [`OPEN`]; every other byte stays.
+fn shortened(text: &str) -> Result<String> {
+    let mut short = String::new();
+    let mut times = 0;
+    for line in text.lines() {
+        let is_timeout =
+            |key: &str| matches!(key, "cmd_timeout" | "start_command" | "start_command_6");
+        let key = line.split_once('=').map_or("", |(key, _)| key.trim());
+        let new = match is_timeout(key) {
+            true => ["30s }", "60s }", "= 30", "timeout 30"].iter().fold(
+                line.to_owned(),
+                |line, old| {
+                    line.replace(
+                        old,
+                        &old.replace(['3', '6'], "").replace('0', &OPEN.as_secs().to_string()),
+                    )
+                },
+            ),
+            false => line.to_owned(),
+        };
+        times += usize::from(new != line);
+        writeln!(short, "{new}")?;
+    }
+    ensure!(times > 0, "no time to make shorter in\n{text}");
+    Ok(short)
+}
+
+/// Returns the first door's sequence as clients write it, by means of our own.
+pub(crate) fn sequence(text: &str) -> Result<String> {
+    let line = text.lines().find(|line| line.trim_start().starts_with("sequence"));
+    let (_, value) = line.and_then(|line| line.split_once('=')).context("a config without door")?;
+    Ok(value.trim().replace(',', " "))
+}
+
+impl Drop for Helpers {
+    fn drop(&mut self) {
+        for child in self.0.iter_mut().rev() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
