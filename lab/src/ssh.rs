@@ -58,12 +58,18 @@ impl Sshd {
         Ok(sshd)
     }
 
+    /// Returns the private key of the user who may log in.
+    #[must_use]
+    pub fn user_key(&self) -> PathBuf {
+        self.files.join("user-key")
+    }
+
     /// Returns a command that logs in from a namespace; what to run there is its last argument, and
     /// more options come before it.
     #[must_use]
     pub fn login(&self, from: &Namespace, server: IpAddr) -> Command {
         let mut command = from.command("ssh");
-        command.arg("-i").arg(self.files.join("user-key"));
+        command.arg("-i").arg(self.user_key());
         for option in [
             "StrictHostKeyChecking=no",
             "UserKnownHostsFile=/dev/null",

@@ -1,5 +1,6 @@
 //! What the tests have in common: programs, the files of `examples/`, and knocks.
 
+use std::io::Write;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -50,6 +51,20 @@ pub(crate) fn program() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_knockd"))
 }
 
+/// Returns a program of another package of this workspace, which stands beside ours.
+///
+/// `cargo test --workspace` builds all of them; with `-p knockd` alone cargo does not know that it
+/// is wanted.
+pub(crate) fn sibling(name: &str, package: &str) -> Result<PathBuf> {
+    let path = program().with_file_name(name);
+    ensure!(
+        path.exists(),
+        "there is no {}: run cargo build -p {package}, or cargo test --workspace",
+        path.display()
+    );
+    Ok(path)
+}
+
 /// Returns a folder of `examples/firewalls`, or that folder.
 pub(crate) fn example(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/firewalls").join(name)
@@ -61,6 +76,11 @@ pub(crate) fn folder(lab: &Lab, name: &str) -> Result<PathBuf> {
     std::fs::create_dir_all(&folder)
         .with_context(|| format!("cannot make {}", folder.display()))?;
     Ok(folder)
+}
+
+/// Says on the real standard error what was not tried, whatever the test harness hides.
+pub(crate) fn note(note: &str) -> Result<()> {
+    writeln!(std::io::stderr(), "recipe tests: {note}").context("cannot write to standard error")
 }
 
 /// Runs lines of shell to their end, and returns what they printed.

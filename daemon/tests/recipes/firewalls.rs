@@ -12,7 +12,7 @@ use crate::recipe::{OPEN, Recipe, Trial};
 /// How much too late a door may close on a busy machine.
 const LATE: Duration = Duration::from_secs(4);
 
-const NFT: Recipe = Recipe {
+pub(crate) const NFT: Recipe = Recipe {
     name: "nftables",
     before: "",
     list: "nft list set inet knock ssh4; nft list set inet knock ssh6",

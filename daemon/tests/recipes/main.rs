@@ -4,4 +4,6 @@
 mod baseline;
 mod bench;
 mod firewalls;
+mod new_user;
 mod recipe;
+mod zoo;

@@ -1,6 +1,7 @@
 //! A recipe of `examples/firewalls`: what is special about each, and what is the same for all.
 
 use std::fmt::Write;
+use std::fs::File;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::Child;
@@ -11,6 +12,7 @@ use knock_lab::daemon::{Daemon, Setup};
 use knock_lab::lab::{Lab, SERVER_MAC};
 use knock_lab::namespace::Namespace;
 use knock_lab::service::Service;
+use knock_lab::ssh::Sshd;
 use knock_lab::{reach, wait};
 
 use crate::bench::{SHORT, SIDES, Side, connects, example, folder, lab, program, shell};
@@ -50,9 +52,12 @@ pub(crate) struct Trial {
     pub(crate) daemon: Daemon,
     pub(crate) sides: Vec<Side>,
     setup: Setup,
-    knock: String,
+    /// The sequence, as clients write it.
+    pub(crate) knock: String,
+    /// In place of the echo service.
+    pub(crate) sshd: Option<Sshd>,
     /// Here, or behind the router.
-    _service: Service,
+    _service: Option<Service>,
     _inner: Option<Namespace>,
     _helpers: Helpers,
 }
@@ -65,18 +70,32 @@ impl Trial {
     /// Sets the firewall up as the recipe says, with a session running meanwhile, and starts the
     /// daemon with the recipe's config, whose times alone are shorter.
     pub(crate) fn start(recipe: Recipe) -> Result<Self> {
+        Self::start_with(recipe, |_| Ok(None))
+    }
+
+    /// Does the same, with a service at port 22 that this starts.
+    pub(crate) fn start_with(
+        recipe: Recipe,
+        sshd: impl FnOnce(&Lab) -> Result<Option<Sshd>>,
+    ) -> Result<Self> {
         let lab = lab()?;
         let mut sides: Vec<Side> =
             SIDES.into_iter().filter(|side| !recipe.is_v6_only || side.server.is_ipv6()).collect();
         let inner = if recipe.name == "router" { Some(inner(&lab, &mut sides)?) } else { None };
         let host = inner.as_ref().unwrap_or(&lab.server);
-        let service = match recipe.name {
-            "hidden-vpn" => Service::udp(host, WIREGUARD)?,
-            _ => Service::tcp(host, 22)?,
+        let sshd = sshd(&lab)?;
+        let service = match (recipe.name, &sshd) {
+            (_, Some(_)) => None,
+            ("hidden-vpn", None) => Some(Service::udp(host, WIREGUARD)?),
+            (_, None) => Some(Service::tcp(host, 22)?),
         };
         let helpers = helpers(&lab, recipe)?;
         shell(&lab.server, recipe.before)?;
-        set_up_around_a_session(&lab, recipe, &sides)?;
+        if sshd.is_some() {
+            run_setup(&lab, recipe)?;
+        } else {
+            set_up_around_a_session(&lab, recipe, &sides)?;
+        }
 
         let files = folder(&lab, "knockd")?;
         let text = std::fs::read_to_string(example(recipe.name).join("knockd.conf"))?;
@@ -93,6 +112,7 @@ impl Trial {
             sides,
             setup,
             knock,
+            sshd,
             _service: service,
             _inner: inner,
             _helpers: helpers,
@@ -276,19 +296,23 @@ fn helpers(lab: &Lab, recipe: Recipe) -> Result<Helpers> {
         let bus = folder(lab, "bus")?.join("bus.conf");
         std::fs::write(&bus, BUS)?;
         let bus = bus.display().to_string();
+        let said = lab.folder().join("bus/said");
+        let log = File::create(&said).context("cannot write what firewalld says")?;
         std::fs::create_dir_all(lab.server.path("/run/dbus"))?;
         let mut dbus = lab.server.command("dbus-daemon");
         dbus.args(["--nofork", "--nopidfile", "--config-file", &bus]);
+        dbus.stderr(log.try_clone()?);
         helpers.0.push(dbus.spawn().context("cannot run dbus-daemon")?);
         wait::until("the message bus", || {
             Ok(lab.server.path("/run/dbus/system_bus_socket").exists())
         })?;
         let mut firewalld = lab.server.command("firewalld");
-        firewalld.args(["--nofork", "--nopid"]);
+        firewalld.args(["--nofork", "--nopid"]).stderr(log);
         helpers.0.push(firewalld.spawn().context("cannot run firewalld")?);
         wait::until("firewalld", || {
             Ok(lab.server.try_run("firewall-cmd --state")?.status.success())
-        })?;
+        })
+        .with_context(|| std::fs::read_to_string(said).unwrap_or_default())?;
     }
     Ok(helpers)
 }
