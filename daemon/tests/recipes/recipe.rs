@@ -5,7 +5,7 @@ use std::fs::File;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::Child;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use knock_lab::daemon::{Daemon, Setup};
@@ -28,14 +28,14 @@ pub(crate) struct Recipe {
     pub(crate) list: &'static str,
     /// What an administrator does that loses what is open; the setup may follow.
     pub(crate) flush: &'static str,
+    /// How long a door is open here, in place of half a minute or a minute: longer than it takes to
+    /// lose the rules and to set the firewall up again.
+    pub(crate) open: Duration,
     /// Whether only IPv6 is let in.
     pub(crate) is_v6_only: bool,
     /// Whether the kernel closes the door, and knockd has nothing to do with it.
     pub(crate) is_kernels: bool,
 }
-
-/// How long a door is open here in place of half a minute or a minute.
-pub(crate) const OPEN: Duration = Duration::from_secs(4);
 
 const WIREGUARD: u16 = 51820;
 /// The host behind the router.
@@ -59,7 +59,7 @@ pub(crate) struct Trial {
     /// Here, or behind the router.
     _service: Option<Service>,
     _inner: Option<Namespace>,
-    _helpers: Helpers,
+    helpers: Helpers,
 }
 
 /// Programs that a firewall consists of.
@@ -102,7 +102,7 @@ impl Trial {
         check(&lab, &files.join("as-it-is.conf"), &text)?;
         let mut setup = Setup::new(program(), &files);
         setup.arguments.extend(["-g".to_owned(), setup.log.display().to_string()]);
-        setup.write_config_text(&shortened(&text)?)?;
+        setup.write_config_text(&shortened(&text, recipe.open)?)?;
         let daemon = setup.start(&lab.server)?;
         let knock = sequence(&text)?;
         Ok(Self {
@@ -115,7 +115,7 @@ impl Trial {
             sshd,
             _service: service,
             _inner: inner,
-            _helpers: helpers,
+            helpers,
         })
     }
 
@@ -129,17 +129,44 @@ impl Trial {
         }
     }
 
-    /// Knocks in both families, and waits until both are let in.
+    /// Knocks in both families, waits until both are let in, and until what the knocks have caused
+    /// is over.
     pub(crate) fn knock(&self) -> Result<()> {
+        let before = self.opens()?;
         for side in &self.sides {
             let (flag, server, ports) = (side.flag(), side.server, &self.knock);
             self.lab.client.run(&format!("knock {flag} -d 20 {server} {ports}"))?;
         }
+        wait::until("the knocks to be heard", || Ok(self.opens()? == before + self.sides.len()))
+            .with_context(|| self.story())?;
         for side in &self.sides {
             wait::until("the door to open", || self.lets_in(side.source, side.server))
                 .with_context(|| self.story())?;
         }
-        Ok(())
+        self.wait_for_commands()
+    }
+
+    fn opens(&self) -> Result<usize> {
+        Ok(self.daemon.log()?.matches("OPEN SESAME").count())
+    }
+
+    /// Waits until the server runs nothing but what it always does, and does not begin to for a
+    /// little while.
+    fn wait_for_commands(&self) -> Result<()> {
+        const A_WHILE: Duration = Duration::from_millis(60);
+        let mut always: Vec<u32> = self.helpers.0.iter().map(Child::id).collect();
+        always.push(self.daemon.pid()?.as_raw_nonzero().get().cast_unsigned());
+        let mut quiet_since = None;
+        wait::until("the commands to be over", || {
+            let others = self.lab.server.processes()?;
+            let is_busy = others
+                .iter()
+                .any(|pid| !always.contains(&pid.as_raw_nonzero().get().cast_unsigned()));
+            if is_busy {
+                quiet_since = None;
+            }
+            Ok(!is_busy && quiet_since.get_or_insert_with(Instant::now).elapsed() >= A_WHILE)
+        })
     }
 
     /// Sees to it that each source is let in by so many rules, and no stranger by any.
@@ -351,8 +378,8 @@ fn check(lab: &Lab, copy: &PathBuf, text: &str) -> Result<()> {
     Ok(())
 }
 
-/// Makes the doors' times [`OPEN`]; every other byte stays.
-fn shortened(text: &str) -> Result<String> {
+/// Makes the doors' times this one; every other byte stays.
+fn shortened(text: &str, open: Duration) -> Result<String> {
     let mut short = String::new();
     let mut times = 0;
     for line in text.lines() {
@@ -365,7 +392,7 @@ fn shortened(text: &str) -> Result<String> {
                 |line, old| {
                     line.replace(
                         old,
-                        &old.replace(['3', '6'], "").replace('0', &OPEN.as_secs().to_string()),
+                        &old.replace(['3', '6'], "").replace('0', &open.as_secs().to_string()),
                     )
                 },
             ),
