@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use knock_lab::lab::Lab;
 use knock_lab::{privilege, wait};
 
-use crate::bench::example;
-use crate::recipe::{Recipe, Trial};
+use crate::bench::{example, folder, note, program, shell};
+use crate::recipe::{Fittings, Recipe, Trial};
 
 /// How much too late a door may close on a busy machine.
 const LATE: Duration = Duration::from_secs(4);
@@ -17,7 +18,9 @@ pub(crate) const NFT: Recipe = Recipe {
     before: "",
     list: "nft list set inet knock ssh4; nft list set inet knock ssh6",
     flush: "nft flush ruleset",
+    keep: "",
     open: Duration::from_secs(4),
+    is_roots: false,
     is_v6_only: false,
     is_kernels: true,
 };
@@ -37,6 +40,7 @@ const RECIPES: [Recipe; 9] = [
         name: "iptables-legacy",
         list: "iptables-legacy -S INPUT; ip6tables-legacy -S INPUT",
         flush: "iptables-legacy -F; ip6tables-legacy -F",
+        is_roots: true,
         ..IPTABLES
     },
     Recipe {
@@ -57,6 +61,8 @@ const RECIPES: [Recipe; 9] = [
         before: "ufw allow OpenSSH",
         list: "iptables -S ufw-user-input; ip6tables -S ufw6-user-input",
         flush: "ufw --force reset",
+        keep: "ufw reload",
+        is_roots: true,
         open: Duration::from_secs(7),
         ..IPTABLES
     },
@@ -64,6 +70,7 @@ const RECIPES: [Recipe; 9] = [
         name: "firewalld",
         list: "firewall-cmd --list-rich-rules",
         flush: "firewall-cmd --reload",
+        is_roots: true,
         open: Duration::from_secs(7),
         ..IPTABLES
     },
@@ -81,27 +88,71 @@ const RECIPES: [Recipe; 9] = [
 
 #[test]
 fn every_recipe_opens_is_renewed_flushed_and_closes() {
+    privilege::test(|| side_by_side(RECIPES.to_vec(), play));
+}
+
+#[test]
+fn recipes_that_need_no_root_work_for_an_ordinary_user() {
     privilege::test(|| {
-        // They wait most of the time, so they run side by side.
-        let outcomes: Vec<Result<()>> = std::thread::scope(|scope| {
-            let threads = RECIPES.map(|recipe| {
+        if !privilege::is_real_root() {
+            return note("it takes real root to be another user: knockd was tried as root alone");
+        }
+        let recipes = RECIPES.into_iter().filter(|recipe| !recipe.is_roots).collect();
+        side_by_side(recipes, |recipe| {
+            let trial = Trial::start_with(recipe, unprivileged)?;
+            trial.expect_shut("before any knock")?;
+            trial.knock()?;
+            trial.expect_rules(1)?;
+            expect_close(&trial, Instant::now())
+        })
+    });
+}
+
+/// Plays with all recipes at once, for they wait most of the time.
+fn side_by_side(recipes: Vec<Recipe>, play: fn(Recipe) -> Result<()>) -> Result<()> {
+    let outcomes: Vec<Result<()>> = std::thread::scope(|scope| {
+        let threads: Vec<_> = recipes
+            .into_iter()
+            .map(|recipe| {
                 scope.spawn(move || {
                     play(recipe).with_context(|| format!("the recipe {}", recipe.name))
                 })
-            });
-            let join = |thread: std::thread::ScopedJoinHandle<'_, Result<()>>| {
-                thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-            };
-            threads.into_iter().map(join).collect()
-        });
-        let failures: Vec<String> = outcomes
-            .into_iter()
-            .filter_map(Result::err)
-            .map(|error| format!("{error:#}"))
+            })
             .collect();
-        ensure!(failures.is_empty(), "{}", failures.join("\n\n"));
-        Ok(())
+        let join = |thread: std::thread::ScopedJoinHandle<'_, Result<()>>| {
+            thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        };
+        threads.into_iter().map(join).collect()
     });
+    let failures: Vec<String> =
+        outcomes.into_iter().filter_map(Result::err).map(|error| format!("{error:#}")).collect();
+    ensure!(failures.is_empty(), "{}", failures.join("\n\n"));
+    Ok(())
+}
+
+/// Runs the daemon as nobody, with the two capabilities that a hardened unit gives it.
+fn unprivileged(lab: &Lab) -> Result<Fittings> {
+    let files = folder(lab, "knockd")?.display().to_string();
+    let (own, ours) = (lab.folder().display(), program().display());
+    let wrapper = lab.folder().join("as-nobody");
+    let caps = "+net_admin,+net_raw";
+    std::fs::write(
+        &wrapper,
+        format!(
+            "#!/bin/sh\nexec setpriv --reuid=65534 --regid=65534 --clear-groups \
+             --inh-caps=-all,{caps} --ambient-caps=-all,{caps} {own}/program \"$@\"\n"
+        ),
+    )?;
+    // Where the tests were built may be nobody's business, too.
+    shell(
+        &lab.server,
+        &format!(
+            "chmod 755 {own} {}; chmod 777 {files}; ln {ours} {own}/program 2>/dev/null || cp {ours} {own}/program
+             install -d -m 700 -o 65534 /var/lib/knockd",
+            wrapper.display()
+        ),
+    )?;
+    Ok(Fittings { program: wrapper, group: 65534, ..Fittings::default() })
 }
 
 #[test]
@@ -127,6 +178,7 @@ fn play(recipe: Recipe) -> Result<()> {
 
     trial.knock().context("the knock before the second flush")?;
     let knocked = Instant::now();
+    trial.keep()?;
     trial.flush()?;
     wait::pace(knocked + recipe.open);
     // What is owed for a rule that is gone is settled in one try, and knockd is at peace.

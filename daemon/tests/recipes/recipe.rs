@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::fs::File;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Child;
 use std::time::{Duration, Instant};
 
@@ -31,6 +31,10 @@ pub(crate) struct Recipe {
     /// How long a door is open here, in place of half a minute or a minute: longer than it takes to
     /// lose the rules and to set the firewall up again.
     pub(crate) open: Duration,
+    /// What an administrator does that leaves open what is open.
+    pub(crate) keep: &'static str,
+    /// Whether it takes root, and not just `CAP_NET_ADMIN`.
+    pub(crate) is_roots: bool,
     /// Whether only IPv6 is let in.
     pub(crate) is_v6_only: bool,
     /// Whether the kernel closes the door, and knockd has nothing to do with it.
@@ -62,6 +66,23 @@ pub(crate) struct Trial {
     helpers: Helpers,
 }
 
+/// What may be otherwise in a trial.
+#[derive(Debug)]
+pub(crate) struct Fittings {
+    /// In place of the echo service.
+    pub(crate) sshd: Option<Sshd>,
+    /// In place of our daemon as it is.
+    pub(crate) program: PathBuf,
+    /// Who may read the config, beside root.
+    pub(crate) group: u32,
+}
+
+impl Default for Fittings {
+    fn default() -> Self {
+        Self { sshd: None, program: program().to_owned(), group: 0 }
+    }
+}
+
 /// Programs that a firewall consists of.
 #[derive(Debug, Default)]
 struct Helpers(Vec<Child>);
@@ -70,20 +91,20 @@ impl Trial {
     /// Sets the firewall up as the recipe says, with a session running meanwhile, and starts the
     /// daemon with the recipe's config, whose times alone are shorter.
     pub(crate) fn start(recipe: Recipe) -> Result<Self> {
-        Self::start_with(recipe, |_| Ok(None))
+        Self::start_with(recipe, |_| Ok(Fittings::default()))
     }
 
-    /// Does the same, with a service at port 22 that this starts.
+    /// Does the same, with what this puts in place of the usual.
     pub(crate) fn start_with(
         recipe: Recipe,
-        sshd: impl FnOnce(&Lab) -> Result<Option<Sshd>>,
+        fit: impl FnOnce(&Lab) -> Result<Fittings>,
     ) -> Result<Self> {
         let lab = lab()?;
         let mut sides: Vec<Side> =
             SIDES.into_iter().filter(|side| !recipe.is_v6_only || side.server.is_ipv6()).collect();
         let inner = if recipe.name == "router" { Some(inner(&lab, &mut sides)?) } else { None };
         let host = inner.as_ref().unwrap_or(&lab.server);
-        let sshd = sshd(&lab)?;
+        let Fittings { sshd, program, group } = fit(&lab)?;
         let service = match (recipe.name, &sshd) {
             (_, Some(_)) => None,
             ("hidden-vpn", None) => Some(Service::udp(host, WIREGUARD)?),
@@ -99,8 +120,12 @@ impl Trial {
 
         let files = folder(&lab, "knockd")?;
         let text = std::fs::read_to_string(example(recipe.name).join("knockd.conf"))?;
-        check(&lab, &files.join("as-it-is.conf"), &text)?;
-        let mut setup = Setup::new(program(), &files);
+        let copy = files.join("as-it-is.conf");
+        std::fs::write(&copy, &text)?;
+        // As in /etc: the sequence is nobody else's business.
+        shell(&lab.server, &format!("chown 0:{group} {0}; chmod 640 {0}", copy.display()))?;
+        check(&lab, &program, &copy)?;
+        let mut setup = Setup::new(&program, &files);
         setup.arguments.extend(["-g".to_owned(), setup.log.display().to_string()]);
         setup.write_config_text(&shortened(&text, recipe.open)?)?;
         let daemon = setup.start(&lab.server)?;
@@ -216,6 +241,17 @@ impl Trial {
         run_setup(&self.lab, self.recipe)?;
         self.expect_rules(0).context("after the flush")?;
         self.expect_shut("after the flush")
+    }
+
+    /// Does what leaves the rules alone.
+    pub(crate) fn keep(&self) -> Result<()> {
+        shell(&self.lab.server, self.recipe.keep)?;
+        self.expect_rules(1)?;
+        for side in &self.sides {
+            let is_open = self.lets_in(side.source, side.server)?;
+            ensure!(is_open, "{} is shut out by {}", side.source, self.recipe.keep);
+        }
+        Ok(())
     }
 
     /// Kills the daemon, and starts another, unless the kernel does without.
@@ -361,18 +397,11 @@ const BUS: &str = r#"<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus C
 </busconfig>
 "#;
 
-/// Sees to it that `knockd --check --strict` finds nothing in the recipe as it is.
-fn check(lab: &Lab, copy: &PathBuf, text: &str) -> Result<()> {
-    std::fs::write(copy, text)?;
-    // As in /etc: the sequence is nobody else's business.
-    shell(&lab.server, &format!("chmod 600 {}", copy.display()))?;
-    let output = lab
-        .server
-        .command(program())
-        .args(["--check", "--strict", "-c"])
-        .arg(copy)
-        .output()
-        .context("cannot run knockd --check")?;
+/// Sees to it that `knockd --check --strict` finds nothing in a recipe.
+fn check(lab: &Lab, program: &Path, config: &Path) -> Result<()> {
+    let mut command = lab.server.command(program);
+    command.args(["--check", "--strict", "-c"]).arg(config);
+    let output = command.output().context("cannot run knockd --check")?;
     let errors = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success() && errors.is_empty(), "knockd --check --strict: {errors}");
     Ok(())

@@ -12,7 +12,7 @@ use knock_lab::{privilege, wait};
 
 use crate::bench::{SIDES, Side, folder, lab, note, shell, sibling};
 use crate::firewalls::NFT;
-use crate::recipe::Trial;
+use crate::recipe::{Fittings, Trial};
 
 /// A client: how it knocks once.
 #[derive(Clone, Copy)]
@@ -92,7 +92,7 @@ const NC_OPENBSD: Client = Client {
     package: "netcat-openbsd",
     // It waits for an answer as long as it may, and fails without one.
     tcp: "nc.openbsd FLAG -n -z -w 1 ADDRESS PORT || [ $? = 1 ]",
-    // With -z it sends nothing by UDP, unless -v is said.
+    // With -z it sends nothing by UDP.
     udp: "echo | nc.openbsd FLAG -n -u -w 1 ADDRESS PORT",
     v6: Some([
         "nc.openbsd FLAG -n -z -w 1 ADDRESS PORT || [ $? = 1 ]",
@@ -253,8 +253,10 @@ fn ssh_comes_in_through_knock_as_its_proxy() {
             return note("sshd needs real root: ssh through knock --proxy was not tried");
         }
         let knock = sibling("knock", "knock")?.display().to_string();
-        let trial =
-            Trial::start_with(NFT, |lab| Sshd::start(&lab.server, &folder(lab, "ssh")?).map(Some))?;
+        let trial = Trial::start_with(NFT, |lab| {
+            let sshd = Sshd::start(&lab.server, &folder(lab, "ssh")?)?;
+            Ok(Fittings { sshd: Some(sshd), ..Fittings::default() })
+        })?;
         let sshd = trial.sshd.as_ref().context("it was started")?;
         let home = folder(&trial.lab, "home")?;
         let ports: Vec<String> = trial.knock.split(' ').map(|port| format!("{port:?}")).collect();
