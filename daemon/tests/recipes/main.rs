@@ -6,4 +6,5 @@ mod bench;
 mod firewalls;
 mod new_user;
 mod recipe;
+mod stage;
 mod zoo;
