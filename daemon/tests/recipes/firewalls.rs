@@ -18,6 +18,7 @@ pub(crate) const NFT: Recipe = Recipe {
     before: "",
     list: "nft list set inet knock ssh4; nft list set inet knock ssh6",
     flush: "nft flush ruleset",
+    lose: "",
     keep: "",
     open: Duration::from_secs(4),
     is_roots: false,
@@ -61,6 +62,8 @@ const RECIPES: [Recipe; 9] = [
         before: "ufw allow OpenSSH",
         list: "iptables -S ufw-user-input; ip6tables -S ufw6-user-input",
         flush: "ufw --force reset",
+        // Its files still have the rule.
+        lose: "iptables -F ufw-user-input; ip6tables -F ufw6-user-input",
         keep: "ufw reload",
         is_roots: true,
         open: Duration::from_secs(7),
@@ -199,7 +202,7 @@ fn play(recipe: Recipe) -> Result<()> {
 /// Knocks a second time while the door is open: it stays open for longer, by the same one rule.
 fn renew(trial: &Trial) -> Result<()> {
     let open = trial.recipe.open;
-    for _ in 0..3 {
+    for _ in 0..5 {
         trial.knock().context("the first knock")?;
         let first = Instant::now();
         trial.expect_rules(1)?;
@@ -225,10 +228,10 @@ fn renew(trial: &Trial) -> Result<()> {
 /// Loses the rules while the door is open: a knock brings them back. Returns when it did.
 fn bring_back(trial: &Trial) -> Result<Instant> {
     let open = trial.recipe.open;
-    for _ in 0..3 {
+    for _ in 0..5 {
         trial.knock().context("the knock before the flush")?;
         let knocked = Instant::now();
-        trial.flush()?;
+        trial.lose()?;
         trial.knock().context("the knock after the flush")?;
         let is_in_time = knocked.elapsed() < open;
         let knocked = Instant::now();

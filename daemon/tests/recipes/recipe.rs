@@ -30,6 +30,8 @@ pub(crate) struct Recipe {
     /// How long a door is open here, in place of half a minute or a minute: longer than it takes to
     /// lose the rules and to set the firewall up again.
     pub(crate) open: Duration,
+    /// What loses the kernel's rules alone, where that is more than the setup mends; else empty.
+    pub(crate) lose: &'static str,
     /// What an administrator does that leaves open what is open.
     pub(crate) keep: &'static str,
     /// Whether it takes root, and not just `CAP_NET_ADMIN`.
@@ -228,6 +230,19 @@ impl Trial {
     pub(crate) fn flush(&self) -> Result<()> {
         shell(&self.lab.server, self.recipe.flush)?;
         run_setup(&self.lab, self.recipe)?;
+        self.expect_lost()
+    }
+
+    /// Loses the rules by the shortest way.
+    pub(crate) fn lose(&self) -> Result<()> {
+        if self.recipe.lose.is_empty() {
+            return self.flush();
+        }
+        shell(&self.lab.server, self.recipe.lose)?;
+        self.expect_lost()
+    }
+
+    fn expect_lost(&self) -> Result<()> {
         self.expect_rules(0).context("after the flush")?;
         self.expect_shut("after the flush")
     }
