@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::fs::File;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus};
@@ -108,6 +109,8 @@ impl Setup {
         let log_start = read(&self.log)?.len();
         let ready = UnixDatagram::bind(&socket).context("cannot make a socket to be notified")?;
         ready.set_nonblocking(true)?;
+        // A daemon that runs as another user tells as well.
+        std::fs::set_permissions(&socket, PermissionsExt::from_mode(0o666))?;
         let file = File::create(&output).context("cannot write what the daemon prints")?;
         let child = self
             .command(namespace)

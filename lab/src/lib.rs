@@ -4,7 +4,8 @@
 //!   touches a real interface, and nothing is left behind however a test ends.
 //! - [`lab`] joins a server and a client the way most tests want them.
 //! - [`daemon`] runs a `knockd` in it, ours or Debian's, and knows when it is ready.
-//! - [`service`] is what hides behind a door, and [`reach`] tells whether it can be reached.
+//! - [`service`] is what hides behind a door, and [`reach`] tells whether it can be reached;
+//!   [`ssh`] is the real thing.
 //! - [`wire`] crafts packets that no socket would send, and [`storm`] sends many of them while
 //!   honest knocks go on.
 //! - [`usage`] is what a daemon costs.
@@ -17,6 +18,7 @@ pub mod namespace;
 pub mod privilege;
 pub mod reach;
 pub mod service;
+pub mod ssh;
 pub mod storm;
 pub mod usage;
 pub mod wait;

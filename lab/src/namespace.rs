@@ -130,6 +130,19 @@ impl Namespace {
         Ok(())
     }
 
+    /// Makes a folder this namespace's own: a copy, of what this user may read, that goes with it.
+    ///
+    /// # Errors
+    ///
+    /// Where it can't be copied or mounted.
+    pub fn own_folder(&self, folder: &str) -> Result<()> {
+        let copy = format!("/run/own{folder}");
+        self.run(&format!("mkdir -p {copy}"))?;
+        // What an ordinary user may not read is left out.
+        self.try_run(&format!("cp -a {folder}/. {copy}"))?;
+        self.run(&format!("mount --bind {copy} {folder}")).map(drop)
+    }
+
     /// Returns the path by which the outside sees a file in this namespace's private places.
     #[must_use]
     pub fn path(&self, inside: &str) -> PathBuf {

@@ -15,6 +15,8 @@ use crate::namespace::Namespace;
 /// How soon a service notices that it shall end.
 const PULSE: Duration = Duration::from_millis(50);
 
+const ANY: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)];
+
 /// An echo service; dropping it ends it.
 #[derive(Debug)]
 pub struct Service {
@@ -23,20 +25,20 @@ pub struct Service {
 }
 
 impl Service {
-    /// Serves TCP connections to this port, on all IPv4 addresses of a namespace.
+    /// Serves TCP connections to this port, on all addresses of a namespace.
     ///
     /// # Errors
     ///
     /// Where the port is taken.
     pub fn tcp(namespace: &Namespace, port: u16) -> Result<Self> {
-        let address = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), port);
-        let listener = namespace.enter(|| listen(address))?;
         let end = Arc::new(AtomicBool::new(false));
-        let thread = std::thread::spawn({
+        let mut threads = Vec::new();
+        for address in ANY {
+            let listener = namespace.enter(|| listen(SocketAddr::new(address, port)))?;
             let end = Arc::clone(&end);
-            move || serve_tcp(&listener, &end)
-        });
-        Ok(Self { end, threads: vec![thread] })
+            threads.push(std::thread::spawn(move || serve_tcp(&listener, &end)));
+        }
+        Ok(Self { end, threads })
     }
 
     /// Answers datagrams to this port, on all addresses of a namespace.
@@ -47,8 +49,7 @@ impl Service {
     pub fn udp(namespace: &Namespace, port: u16) -> Result<Self> {
         let end = Arc::new(AtomicBool::new(false));
         let mut threads = Vec::new();
-        let addresses: [IpAddr; 2] = [Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()];
-        for address in addresses {
+        for address in ANY {
             let socket = namespace.enter(|| bind(SocketAddr::new(address, port)))?;
             let end = Arc::clone(&end);
             threads.push(std::thread::spawn(move || serve_udp(&socket, &end)));
@@ -70,6 +71,9 @@ impl Drop for Service {
 fn listen(address: SocketAddr) -> Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
     // Linux lets `accept` wait as long as a read may.
     socket.set_read_timeout(Some(PULSE))?;
     socket.bind(&SockAddr::from(address)).with_context(|| format!("cannot serve {address}"))?;

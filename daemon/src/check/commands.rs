@@ -9,7 +9,8 @@ use super::system::{Access, Kind, Privilege, System};
 use super::{Findings, MORE_CAPABILITIES};
 
 /// What firewall programs are that need no root: one that talks to the kernel by netlink only.
-const NETLINK_FIREWALLS: [&str; 4] = ["nft", "xtables-nft-multi", "iptables-nft", "ip6tables-nft"];
+const NETLINK_FIREWALLS: [&str; 5] =
+    ["nft", "xtables-nft-multi", "iptables-nft", "ip6tables-nft", "ipset"];
 
 /// Programs that run others as somebody else.
 const GO_BETWEENS: [&str; 4] = ["sudo", "doas", "run0", "pkexec"];

@@ -1,9 +1,6 @@
 //! The walk-through: SSH is closed, opens to a knock, and closes by itself.
 
 use std::net::SocketAddr;
-use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -12,6 +9,7 @@ use knock_lab::lab::{CLIENT, Lab, OTHER, SERVER};
 use knock_lab::privilege;
 use knock_lab::reach::{self, Reached};
 use knock_lab::service::Service;
+use knock_lab::ssh::Sshd;
 use knock_lab::wait;
 
 use crate::bench::{folder, note, setup, shared};
@@ -117,17 +115,17 @@ fn rules(lab: &Lab, iptables: &str) -> Result<usize> {
 fn ssh_session() -> Result<()> {
     let _machine = shared();
     let lab = Lab::new()?;
-    let files = folder(&lab, "ssh")?;
-    let mut sshd = start_sshd(&lab, &files)?;
+    let sshd = Sshd::start(&lab.server, &folder(&lab, "ssh")?)?;
     let daemon = guard(&lab, "iptables")?;
 
-    let refused = ssh(&lab, &files).arg("true").output()?;
+    let refused = sshd.login(&lab.client, SERVER).arg("true").output()?;
     ensure!(!refused.status.success(), "ssh comes in before any knock");
     knock(&lab)?;
     let knocked = Instant::now();
     wait::until("the rule", || Ok(rules(&lab, "iptables")? == 1))?;
     // `cat` ends when its input does, long after the door has closed.
-    let mut session = ssh(&lab, &files)
+    let mut session = sshd
+        .login(&lab.client, SERVER)
         .arg("cat")
         .stdin(std::process::Stdio::piped())
         .stdout(std::process::Stdio::piped())
@@ -141,7 +139,7 @@ fn ssh_session() -> Result<()> {
     ensure!(knocked.elapsed() < OPEN, "ssh took longer to come in than the door is open");
 
     wait::until("the rule to go", || Ok(rules(&lab, "iptables")? == 0))?;
-    let refused = ssh(&lab, &files).arg("true").output()?;
+    let refused = sshd.login(&lab.client, SERVER).arg("true").output()?;
     ensure!(!refused.status.success(), "ssh comes in after the door has closed");
     std::io::Write::write_all(&mut input, b"after\n")?;
     drop(input);
@@ -149,54 +147,5 @@ fn ssh_session() -> Result<()> {
     std::io::BufRead::read_line(&mut output, &mut line)?;
     ensure!(line == "after\n", "the session did not outlive the door: {line:?}");
     ensure!(session.wait()?.success(), "ssh failed");
-    sshd.kill()?;
-    sshd.wait()?;
     Ok(())
-}
-
-fn start_sshd(lab: &Lab, files: &Path) -> Result<std::process::Child> {
-    let path = |name: &str| files.join(name).display().to_string();
-    for key in ["host-key", "user-key"] {
-        let mut command = Command::new("ssh-keygen");
-        command.args(["-q", "-t", "ed25519", "-N", "", "-f", &path(key)]);
-        ensure!(command.status().context("cannot run ssh-keygen")?.success(), "ssh-keygen failed");
-    }
-    std::fs::copy(path("user-key.pub"), path("authorized-keys"))?;
-    std::fs::set_permissions(path("authorized-keys"), PermissionsExt::from_mode(0o600))?;
-    let config = format!(
-        "Port 22\nHostKey {}\nAuthorizedKeysFile {}\nPasswordAuthentication no\n\
-         PermitRootLogin yes\nStrictModes no\nUsePAM no\nPidFile none\n",
-        path("host-key"),
-        path("authorized-keys"),
-    );
-    std::fs::write(path("sshd.conf"), config)?;
-    std::fs::create_dir_all(lab.server.path("/run/sshd"))?;
-    let log = std::fs::File::create(path("sshd.log"))?;
-    let sshd = lab
-        .server
-        .command("/usr/sbin/sshd")
-        .args(["-D", "-e", "-f", &path("sshd.conf")])
-        .stderr(log)
-        .spawn()
-        .context("cannot run sshd, of openssh-server")?;
-    wait::until("sshd to listen", || {
-        let log = std::fs::read_to_string(path("sshd.log"))?;
-        Ok(log.contains("Server listening on 0.0.0.0 port 22"))
-    })?;
-    Ok(sshd)
-}
-
-fn ssh(lab: &Lab, files: &Path) -> Command {
-    let mut command = lab.client.command("ssh");
-    command.arg("-i").arg(files.join("user-key"));
-    for option in [
-        "StrictHostKeyChecking=no",
-        "UserKnownHostsFile=/dev/null",
-        "ConnectTimeout=3",
-        "LogLevel=ERROR",
-    ] {
-        command.args(["-o", option]);
-    }
-    command.args(["-F", "none", &format!("root@{SERVER}")]);
-    command
 }
