@@ -167,7 +167,7 @@ impl Supervisor {
             Phase::Starting(_) | Phase::Checking(_) => self.mark_due(id),
             Phase::Open => {
                 self.mark_due(id);
-                self.queue_stop(id);
+                self.end_unless_a_twin_is_open(id);
             }
             Phase::Waiting | Phase::CheckWaiting | Phase::Marking(_) | Phase::Recording(_) => {
                 let subject = hold.subject.clone();
@@ -188,6 +188,22 @@ impl Supervisor {
         if hold.is_recovered && hold.deadline.is_some_and(|deadline| deadline <= self.now) {
             let subject = hold.subject.clone();
             self.say(subject, CommandKind::Stop, CommandEvent::Expired);
+        }
+    }
+
+    /// Runs a stop, but not while a newer hold keeps the same thing open: where the stop of this one
+    /// was hindered before a crash, the newer one has come since.
+    fn end_unless_a_twin_is_open(&mut self, id: HoldId) {
+        let Some(hold) = self.holds.get(&id) else { return };
+        let until = self.twin_in_the_way(id, hold);
+        match until.filter(|until| *until > self.now && self.stopping.is_none()) {
+            Some(until) => {
+                self.timers.set(Timer::Hold(id), until);
+                if let Some(hold) = self.holds.get_mut(&id) {
+                    hold.phase = Phase::Backoff;
+                }
+            }
+            None => self.queue_stop(id),
         }
     }
 

@@ -22,6 +22,7 @@ impl Supervisor {
     pub fn recover(&mut self, entries: Vec<Entry>, given_up: GivenUp, now: Timestamp) {
         self.now = self.now.max(now);
         let mut left = 0_usize;
+        let mut due = Vec::new();
         for entry in entries {
             if entry.given_up && given_up == GivenUp::Leave {
                 left += 1;
@@ -36,8 +37,12 @@ impl Supervisor {
                     let remaining = deadline.saturating_duration_since(self.now);
                     self.say(subject, CommandKind::Stop, CommandEvent::Recovered { remaining });
                 }
-                Some(_) | None => self.hold_is_due(id),
+                Some(_) | None => due.push(id),
             }
+        }
+        // Only now: whether a stop may run depends on the others.
+        for id in due {
+            self.hold_is_due(id);
         }
         if left > 0 {
             let text = format!(

@@ -86,6 +86,26 @@ fn a_stop_in_backoff_never_delays_the_next_start_nor_takes_its_door_away() {
 }
 
 #[test]
+fn a_stop_that_was_hindered_before_a_crash_does_not_take_a_newer_door_away() {
+    let mut world = World::new(4);
+    world.knock(7, 8000);
+    world.work();
+    world.advance(10 * SECOND);
+    world.answer_write(Ok(()));
+    world.end_child(0, Some(Exit::Status(4)));
+    world.knock(7, 8000);
+    world.work();
+    world.advance(SECOND);
+    world.crash(9, 0, false);
+    world.work();
+    world.advance(5 * SECOND);
+    world.work();
+    assert!(world.is_open("set", 7), "the older stop waits while the door is open rightly");
+    world.settle();
+    insta::assert_snapshot!(world.trace);
+}
+
+#[test]
 fn a_start_that_fails_has_its_stop_run_once_at_the_deadline() {
     let mut world = World::new(4);
     world.knock(7, 7000);
