@@ -15,10 +15,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use knock_engine::config::Sequence;
+use knock_frontend::notice::clause;
+use knock_frontend::one_time;
 use rustix::event::{EventfdFlags, eventfd};
 
 use crate::ledger::{Ledger, Record, Storage};
-use crate::one_time;
 use crate::supervisor::{Write, WriteId};
 
 /// How many writes may wait. A sixteenth of the doors that may be open at once: whoever has to
@@ -213,28 +214,5 @@ where
         // Nobody is there any more after a close that didn't wait to the end.
         let _ = self.answered.send((id, outcome));
         wake_up(&self.wake);
-    }
-}
-
-/// Returns an error as a clause: without a capital letter and the number of the error.
-pub(crate) fn clause(error: &io::Error) -> String {
-    let text = error.to_string();
-    let text = text.split_once(" (os error ").map_or(text.as_str(), |(text, _)| text);
-    let mut letters = text.chars();
-    let first = letters.next().map(|first| first.to_ascii_lowercase());
-    first.into_iter().chain(letters).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn errors_become_clauses() {
-        let clause_of = |errno: rustix::io::Errno| clause(&errno.into());
-        assert_eq!(clause_of(rustix::io::Errno::NOSPC), "no space left on device");
-        assert_eq!(clause_of(rustix::io::Errno::ROFS), "read-only file system");
-        assert_eq!(clause_of(rustix::io::Errno::IO), "input/output error");
-        assert_eq!(clause(&io::Error::other("a b")), "a b");
     }
 }

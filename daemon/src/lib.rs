@@ -15,7 +15,6 @@ pub mod host;
 pub mod ledger;
 mod lock;
 pub mod log;
-pub mod one_time;
 pub mod process;
 pub mod recorder;
 pub mod settings;

@@ -1,8 +1,8 @@
 //! What the programs have in common at their edges.
 //!
-//! The daemon and the replay tool read a config the same way, show what is wrong with it the same
-//! way, and name the fields of an event the same way: here is the one place for each of these.
-//! Nothing here decides about a knock.
+//! The programs read a config the same way, show what is wrong with it the same way, mark a line of
+//! a one-time file the same way, and name the fields of an event the same way: here is the one place
+//! for each of these. Nothing here decides about a knock.
 
 pub mod config_file;
 pub mod diagnostics;
@@ -10,6 +10,7 @@ pub mod escape;
 pub mod event_line;
 pub mod format;
 pub mod notice;
+pub mod one_time;
 pub mod recording;
 pub mod severity;
 

@@ -44,6 +44,16 @@ pub fn told(error: &anyhow::Error) -> String {
     told
 }
 
+/// Returns an error as a clause: without a capital letter and the number of the error.
+#[must_use]
+pub fn clause(error: &io::Error) -> String {
+    let text = error.to_string();
+    let text = text.split_once(" (os error ").map_or(text.as_str(), |(text, _)| text);
+    let mut letters = text.chars();
+    let first = letters.next().map(|first| first.to_ascii_lowercase());
+    first.into_iter().chain(letters).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use anyhow::Context as _;
@@ -55,5 +65,14 @@ mod tests {
         let error = Err::<(), _>(io::Error::other("disk on fire"));
         let error = error.context("a: cannot read: disk on fire").context("replay").unwrap_err();
         assert_eq!(told(&error), "replay: a: cannot read: disk on fire");
+    }
+
+    #[test]
+    fn errors_become_clauses() {
+        let clause_of = |errno: rustix::io::Errno| clause(&errno.into());
+        assert_eq!(clause_of(rustix::io::Errno::NOSPC), "no space left on device");
+        assert_eq!(clause_of(rustix::io::Errno::ROFS), "read-only file system");
+        assert_eq!(clause_of(rustix::io::Errno::IO), "input/output error");
+        assert_eq!(clause(&io::Error::other("a b")), "a b");
     }
 }

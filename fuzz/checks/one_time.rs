@@ -1,7 +1,7 @@
 //! What must hold for a one-time file of any bytes; the fuzz target and the tests share it.
 
 use knock_engine::config::parse_one_time_lines;
-use knockd::one_time::{MarkCause, marked};
+use knock_frontend::one_time::{MarkCause, marked};
 
 /// Checks that each unused line can be marked once, and that this changes nothing else.
 ///

@@ -8,6 +8,7 @@ use anyhow::Context as _;
 use knock_engine::config::{Command, Config, Door, Sequences};
 use knock_engine::{Engine, HashKey};
 use knock_frontend::notice::told;
+use knock_frontend::one_time;
 
 use super::losses::Losses;
 use super::{Daemon, Hands, Token};
@@ -18,7 +19,6 @@ use crate::disk::Disk;
 use crate::host::{DefaultRoutes, Host, Network};
 use crate::ledger::{Boot, BootId, Entry, HoldId, Ledger, LedgerFile, Recovered, file_name};
 use crate::log::{Logger, Severity, Targets, Verbosity};
-use crate::one_time;
 use crate::process::children::Children;
 use crate::process::daemonize::Startup;
 use crate::process::event_loop::{EventLoop, Interest};

@@ -4,7 +4,7 @@ mod crash;
 mod file;
 
 use knock_engine::config::{Sequence, parse_one_time_lines};
-use knockd::one_time::{MarkCause, marked};
+use knock_frontend::one_time::{MarkCause, marked};
 use proptest::prelude::*;
 
 /// The checks of the fuzz target.

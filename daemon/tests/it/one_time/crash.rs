@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 
-use knockd::one_time::{MarkCause, Replace, mark};
+use knock_frontend::one_time::{MarkCause, Replace, mark};
 
 use super::sequence;
 

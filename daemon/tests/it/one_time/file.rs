@@ -5,7 +5,7 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::Path;
 use std::thread;
 
-use knockd::one_time::{MarkCause, mark_used};
+use knock_frontend::one_time::{MarkCause, mark_used};
 use rustix::fs::{FlockOperation, flock};
 
 use super::sequence;

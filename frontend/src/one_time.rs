@@ -14,7 +14,7 @@ use thiserror::Error;
 
 pub use file::OneTimeFile;
 
-use crate::disk::clause;
+use crate::notice::clause;
 
 /// Why a line can't be marked: the door must stay shut. A clause that names file and line.
 #[derive(Debug, Error)]
