@@ -7,6 +7,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ArgAction, Parser, ValueHint};
 use knock_engine::config::parse_interfaces;
 use knock_frontend::escape::Escaped;
+use knock_frontend::hyphen;
 
 use crate::PROGRAM;
 
@@ -57,12 +58,6 @@ With --close-all:
 
 /// The default of `--config`, as in knockd.
 pub const DEFAULT_CONFIG: &str = "/etc/knockd.conf";
-
-/// Whatever looks like a hyphen and is none: what web pages and word processors make of it.
-const DASHES: [char; 10] = [
-    '\u{2010}', '\u{2011}', '\u{2012}', '\u{2013}', '\u{2014}', '\u{2015}', '\u{2212}', '\u{fe58}',
-    '\u{fe63}', '\u{ff0d}',
-];
 
 /// The whole command line.
 #[derive(Clone, Debug, PartialEq, Eq, Parser)]
@@ -271,15 +266,8 @@ fn unknown_argument(error: &clap::Error, arguments: &[OsString]) -> Option<Strin
     // Of a bundle of short options only the unknown one is told.
     let mut whole = arguments.iter().filter_map(|argument| argument.to_str());
     let argument = whole.find(|whole| whole.starts_with(unknown)).unwrap_or(unknown);
-    let name = argument.trim_start_matches('-');
-    if let Some(dash) = name.chars().next().filter(|first| DASHES.contains(first)) {
-        let name = name.trim_start_matches(|letter| letter == '-' || DASHES.contains(&letter));
-        let hyphens = if name.chars().count() > 1 { "--" } else { "-" };
-        return Some(format!(
-            "'{argument}' has U+{:04X} where a hyphen belongs, as web pages and word processors \
-             make of it: type {hyphens}{name}",
-            u32::from(dash)
-        ));
+    if let Some(told) = hyphen::pasted(argument) {
+        return Some(told);
     }
     (!unknown.starts_with('-')).then(|| {
         format!(

@@ -9,6 +9,7 @@ pub mod diagnostics;
 pub mod escape;
 pub mod event_line;
 pub mod format;
+pub mod hyphen;
 pub mod notice;
 pub mod one_time;
 pub mod recording;

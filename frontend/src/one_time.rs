@@ -9,7 +9,7 @@ mod file;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use knock_engine::config::{Sequence, parse_one_time_lines};
+use knock_engine::config::{OneTimeLine, Sequence, parse_one_time_lines};
 use thiserror::Error;
 
 pub use file::OneTimeFile;
@@ -169,6 +169,23 @@ pub fn marked(text: &[u8], line: usize, sequence: &Sequence) -> Result<Vec<u8>, 
     }
     let (before, behind) = text.split_at(range);
     Ok([before, b"#", behind].concat())
+}
+
+/// Finds the line that was used last: the nearest marked one in front of the first unused one, for
+/// lines are used from the top. A comment that is nothing but a sequence looks like a marked line;
+/// one with other words in it doesn't.
+#[must_use]
+pub fn last_used(text: &[u8]) -> Option<OneTimeLine> {
+    let first_unused = parse_one_time_lines(text).0.first().map_or(usize::MAX, |line| line.number);
+    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
+    let lines = (1..first_unused).zip(text.split(|&byte| byte == b'\n'));
+    let used = lines.filter_map(|(number, line)| {
+        let line = line.trim_ascii_start().strip_prefix(b"#")?;
+        let (mut sequences, problems) = parse_one_time_lines(line);
+        let sequence = sequences.pop().filter(|_| problems.is_empty())?.sequence;
+        Some(OneTimeLine { number, sequence })
+    });
+    used.last()
 }
 
 /// Returns where a line begins, behind the byte order mark if there is one.
