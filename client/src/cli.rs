@@ -144,7 +144,7 @@ pub struct Cli {
     /// Knock, and connect, from this address of this machine
     ///
     /// A host with several addresses is knocked at by one of the same family.
-    #[arg(long, value_name = "ADDR", conflicts_with = "both", help_heading = "How it knocks")]
+    #[arg(long, value_name = "ADDR", value_parser = parse_source, conflicts_with = "both", help_heading = "How it knocks")]
     pub source: Option<IpAddr>,
 
     /// Take the sequence from this knockd.conf
@@ -276,6 +276,15 @@ fn whole(text: &str, most: u32) -> Option<u32> {
     text.parse().ok().filter(|number| is_whole && *number <= most)
 }
 
+/// Reads the address of `--source`.
+///
+/// # Errors
+///
+/// It is none.
+pub fn parse_source(text: &str) -> Result<IpAddr, String> {
+    text.parse().map_err(|_| format!("{text:?} is no address, such as 192.0.2.5 or 2001:db8::5"))
+}
+
 fn parse_verify(text: &str) -> Result<u16, port::PortError> {
     port::parse_service(text).map(std::num::NonZeroU16::get)
 }
@@ -340,4 +349,92 @@ fn wrong_value(error: &clap::Error) -> Option<String> {
     let (option, value) = (text(ContextKind::InvalidArg)?, text(ContextKind::InvalidValue)?);
     let option = option.split_once(' ').map_or(option, |(name, _)| name);
     Some(if option.starts_with('-') { format!("{option} {value}: {told}") } else { told })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(arguments: &[&str]) -> String {
+        match parse(["knock"].iter().chain(arguments)) {
+            Err(Instead::Refuse(told)) => told,
+            other => panic!("{arguments:?}: {other:?}"),
+        }
+    }
+
+    fn printed(argument: &str) -> String {
+        match parse(["knock", argument]) {
+            Err(Instead::Print(told)) => told,
+            other => panic!("{argument}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn every_flag_of_knock_is_taken_by_both_names_wherever_it_stands() {
+        let short = parse("knock -u -d 5 -4 -v host 1 2:tcp".split(' ')).unwrap();
+        let long = parse("knock host --udp 1 --delay=5 2:tcp --ipv4 --verbose".split(' ')).unwrap();
+        assert_eq!(short, long);
+        assert_eq!(parse("knock host 1 2:tcp -d5 -uv4".split(' ')), Ok(short.clone()));
+        // It could be --verify, --verbose or --version.
+        assert!(parse("knock --ver host 1 2:tcp".split(' ')).is_err());
+        assert_eq!(
+            parse("knock -d9 -d 5 -v --verbo --ud --ipv4 host 1 2:tcp".split(' ')),
+            Ok(short)
+        );
+        assert!(parse("knock -6 --ipv6 host 1".split(' ')).unwrap().ipv6);
+    }
+
+    #[test]
+    fn the_proxy_s_host_and_port_are_not_those_that_are_knocked_at() {
+        let cli = parse("knock home --proxy example.com 22".split(' ')).unwrap();
+        assert_eq!((cli.host.as_deref(), cli.ports.len()), (Some("home"), 0));
+        assert_eq!(cli.proxy.unwrap(), ["example.com", "22"]);
+    }
+
+    #[test]
+    fn what_is_asked_for_is_printed() {
+        insta::assert_snapshot!("short_help", printed("-h"));
+        insta::assert_snapshot!("long_help", printed("--help"));
+        let version = printed("-V");
+        assert_eq!(version, printed("--version"));
+        insta::assert_snapshot!(
+            version.replace(env!("CARGO_PKG_VERSION"), "VERSION"),
+            @"knock VERSION (Sesame; takes the place of knock 0.8)"
+        );
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_with_the_way_out() {
+        let cases: [&[&str]; 18] = [
+            &[],
+            &["\u{2013}v", "host", "7000"],
+            &["host", "7000", "\u{2014}udp"],
+            &["host", "7000", "-\u{2212}delay"],
+            &["host", "70000"],
+            &["host", "7000,8000"],
+            &["host", "7000/udp"],
+            &["host", "shh"],
+            &["-d", "fast", "host", "7000"],
+            &["-d", "-1", "host", "7000"],
+            &["-d", "600001", "host", "7000"],
+            &["--source", "eth0", "host", "7000"],
+            &["--verify", "22:udp", "host", "7000"],
+            &["--retries", "x", "--verify", "22", "host", "7000"],
+            &["--proxy", "host"],
+            &["--dleay", "5", "host", "7000"],
+            &["-x", "host", "7000"],
+            &["\x1b[31m\u{202e}red", "7000", "\x1b[31m"],
+        ];
+        let told = cases.map(|arguments| {
+            let shown: Vec<_> =
+                arguments.iter().map(|text| text.escape_debug().to_string()).collect();
+            format!("$ knock {}\n{}", shown.join(" "), refused(arguments))
+        });
+        insta::assert_snapshot!(told.join("\n"));
+    }
 }

@@ -52,7 +52,7 @@ impl Folders {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Profile {
     /// `host`.
-    pub host: Option<String>,
+    pub host: String,
     /// `ports`.
     pub ports: Vec<Written>,
     /// `udp`.
@@ -79,7 +79,7 @@ pub struct Profile {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Raw {
-    host: Option<Spanned<String>>,
+    host: Option<String>,
     #[serde(default)]
     ports: Vec<Spanned<Port>>,
     #[serde(default)]
@@ -92,17 +92,44 @@ struct Raw {
     #[serde(default)]
     both: bool,
     source: Option<Spanned<String>>,
-    config: Option<Spanned<String>>,
-    door: Option<Spanned<String>>,
+    config: Option<String>,
+    door: Option<String>,
     verify: Option<Spanned<Port>>,
     retries: Option<Spanned<i64>>,
     #[serde(default)]
     verbose: bool,
 }
 
+impl Raw {
+    /// Returns what is missing, or excludes something else.
+    fn complaint(&self) -> Option<&'static str> {
+        if [self.ipv4, self.ipv6, self.both].into_iter().filter(|asked| *asked).count() > 1 {
+            return Some("ipv4, ipv6 and both exclude each other");
+        }
+        match (&self.host, self.ports.is_empty(), &self.config, &self.door) {
+            (None, ..) => Some("it has no host: add host = \"NAME\""),
+            (_, false, None, None) | (_, true, _, Some(_)) => None,
+            (_, false, ..) => Some("it has ports and a door: leave the ones or the other out"),
+            (_, true, Some(_), None) => Some("it has a config, and no door: add door = \"NAME\""),
+            (_, true, None, None) => {
+                Some("it has nothing to knock: add ports = [7000, \"8000:udp\"]")
+            }
+        }
+    }
+
+    const fn families(&self) -> Option<Families> {
+        match (self.ipv4, self.ipv6, self.both) {
+            (true, ..) => Some(Families::V4),
+            (_, true, _) => Some(Families::V6),
+            (.., true) => Some(Families::Both),
+            (false, false, false) => None,
+        }
+    }
+}
+
 /// A port is a number, or text with a protocol or the name of a service.
 #[derive(Debug, Deserialize)]
-#[serde(untagged, expecting = "a port: 7000, \"8000:udp\" or \"ssh\"")]
+#[serde(untagged, expecting = "this is no port: write 7000, \"8000:udp\" or \"ssh\"")]
 enum Port {
     Number(i64),
     Text(String),
@@ -147,11 +174,10 @@ pub fn read(name: &str, folders: &Folders) -> Result<Profile, Failure> {
         Ok(None) => {
             let names = toml::from_str::<BTreeMap<String, Raw>>(&text).unwrap_or_default();
             let names = names.into_keys().collect::<Vec<_>>().join(", ");
-            let known = if names.is_empty() { "none".to_owned() } else { names };
+            let known =
+                if names.is_empty() { "nor any other".to_owned() } else { format!("only {names}") };
             let path = path.display();
-            Err(Failure::usage(format!(
-                "{path}: there is no profile {name}, only {known}; {no_ports}"
-            )))
+            Err(Failure::usage(format!("{path}: there is no profile {name}, {known}; {no_ports}")))
         }
         Err(Wrong { at, message }) => {
             let (line, column) = place(&text, at);
@@ -176,24 +202,15 @@ impl Wrong {
 fn parse(text: &str, name: &str, folders: &Folders, path: &Path) -> Result<Option<Profile>, Wrong> {
     let mut profiles: BTreeMap<String, Spanned<Raw>> = toml::from_str(text).map_err(|error| {
         let message = error.message().lines().collect::<Vec<_>>().join(" ");
+        let message = message.replacen("unknown field", "unknown key", 1);
         Wrong { at: error.span().map_or(0, |span| span.start), message }
     })?;
     let Some(raw) = profiles.remove(name) else { return Ok(None) };
     let span = raw.span();
     let raw = raw.into_inner();
     let at = |span: Range<usize>| move |message: String| Wrong::new(&span, message);
-    let families = match (raw.ipv4, raw.ipv6, raw.both) {
-        (false, false, false) => None,
-        (true, false, false) => Some(Families::V4),
-        (false, true, false) => Some(Families::V6),
-        (false, false, true) => Some(Families::Both),
-        _ => {
-            return Err(Wrong::new(
-                &span,
-                format!("profile {name}: ipv4, ipv6 and both exclude each other"),
-            ));
-        }
-    };
+    let complain = |complaint| Wrong::new(&span, format!("profile {name}: {complaint}"));
+    raw.complaint().map_or(Ok(()), |complaint| Err(complain(complaint)))?;
     let number = |value: Option<Spanned<i64>>, parse: fn(&str) -> Result<u32, String>| {
         let parse =
             |value: Spanned<i64>| parse(&value.get_ref().to_string()).map_err(at(value.span()));
@@ -203,11 +220,9 @@ fn parse(text: &str, name: &str, folders: &Folders, path: &Path) -> Result<Optio
         Written::parse(&port.get_ref().text())
             .map_err(|error| Wrong::new(&port.span(), error.to_string()))
     };
+    let families = raw.families();
     let source = raw.source.map(|source| {
-        source.get_ref().parse().map_err(|_| {
-            let message = format!("source {:?} is no address", source.get_ref());
-            Wrong::new(&source.span(), message)
-        })
+        cli::parse_source(source.get_ref()).map_err(|told| Wrong::new(&source.span(), told))
     });
     let verify = raw.verify.map(|verify| {
         let parsed = port::parse_service(&verify.get_ref().text());
@@ -217,20 +232,20 @@ fn parse(text: &str, name: &str, folders: &Folders, path: &Path) -> Result<Optio
     });
     let config = raw.config.map(|config| {
         let folder = path.parent().unwrap_or(Path::new(""));
-        match (config.get_ref().strip_prefix("~/"), folders.home()) {
+        match (config.strip_prefix("~/"), folders.home()) {
             (Some(rest), Some(home)) => home.join(rest),
-            _ => folder.join(config.get_ref()),
+            _ => folder.join(config),
         }
     });
     Ok(Some(Profile {
-        host: raw.host.map(Spanned::into_inner),
+        host: raw.host.unwrap_or_default(),
         ports: raw.ports.iter().map(port).collect::<Result<_, _>>()?,
         udp: raw.udp,
         delay: number(raw.delay, cli::parse_delay)?,
         families,
         source: source.transpose()?,
         config,
-        door: raw.door.map(Spanned::into_inner),
+        door: raw.door,
         verify: verify.transpose()?,
         retries: number(raw.retries, cli::parse_retries)?,
         verbose: raw.verbose,

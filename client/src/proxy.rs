@@ -6,7 +6,8 @@ use std::net::{Shutdown, TcpStream};
 use std::os::fd::AsFd;
 use std::thread;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
+use knock_frontend::notice::clause;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::stdio::{dup2_stdout, stdin, stdout};
@@ -65,7 +66,7 @@ fn receive_all(connection: &TcpStream) -> anyhow::Result<Received> {
 }
 
 fn broken(error: Errno) -> anyhow::Error {
-    anyhow::Error::new(error).context("the connection broke off")
+    anyhow!("the connection broke off: {}", clause(&error.into()))
 }
 
 /// Tells whoever reads standard output that nothing more comes.

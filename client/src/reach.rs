@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use anyhow::anyhow;
+use knock_frontend::notice::clause;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use socket2::{Domain, Socket, Type};
@@ -38,8 +39,8 @@ pub fn reach(
     loop {
         let now = Instant::now();
         if now >= end {
-            let silent = || anyhow!("nobody answers");
-            return Err(attempts.last.map_or_else(silent, anyhow::Error::from));
+            let last = attempts.last.as_ref();
+            return Err(anyhow!(last.map_or_else(|| "nobody answers".to_owned(), clause)));
         }
         if now >= next {
             for &target in targets {

@@ -20,3 +20,21 @@ pub fn pasted(argument: &str) -> Option<String> {
         u32::from(dash)
     ))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_dash_in_front_is_a_pasted_hyphen() {
+        for argument in ["-v", "--verbose", "host", "", "-", "a\u{2013}b"] {
+            assert_eq!(pasted(argument), None, "{argument}");
+        }
+        let told = |argument| {
+            pasted(argument).and_then(|told| Some(told.split_once("type ")?.1.to_owned()))
+        };
+        assert_eq!(told("\u{2013}v").as_deref(), Some("-v"));
+        assert_eq!(told("\u{2014}verbose").as_deref(), Some("--verbose"));
+        assert_eq!(told("-\u{2212}delay").as_deref(), Some("--delay"));
+    }
+}

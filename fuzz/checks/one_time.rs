@@ -1,7 +1,7 @@
 //! What must hold for a one-time file of any bytes; the fuzz target and the tests share it.
 
 use knock_engine::config::parse_one_time_lines;
-use knock_frontend::one_time::{MarkCause, marked};
+use knock_frontend::one_time::{MarkCause, last_used, marked};
 
 /// Checks that each unused line can be marked once, and that this changes nothing else.
 ///
@@ -9,7 +9,7 @@ use knock_frontend::one_time::{MarkCause, marked};
 ///
 /// Where that does not hold.
 pub(crate) fn check(text: &[u8]) {
-    let (unused, _) = parse_one_time_lines(text);
+    let (unused, problems) = parse_one_time_lines(text);
     for (index, line) in unused.iter().enumerate().take(20) {
         let Ok(after) = marked(text, line.number, &line.sequence) else {
             panic!("line {} is unused", line.number);
@@ -29,6 +29,12 @@ pub(crate) fn check(text: &[u8]) {
         }
     }
     if let Some(line) = unused.first() {
+        let after = marked(text, line.number, &line.sequence).unwrap_or_default();
+        let last = last_used(&after).map_or(0, |last| last.number);
+        assert!(unused.get(1).is_none_or(|next| last < next.number), "it is in front of the next");
+        // A line with other words in it can't be told from a comment.
+        let is_clean = problems.iter().all(|problem| problem.line != line.number);
+        assert!(!is_clean || last >= line.number, "it is no earlier one");
         for number in 0..text.len().min(50) {
             let is_there =
                 unused.iter().any(|it| it.number == number && it.sequence == line.sequence);

@@ -4,7 +4,7 @@ mod crash;
 mod file;
 
 use knock_engine::config::{Sequence, parse_one_time_lines};
-use knock_frontend::one_time::{MarkCause, marked};
+use knock_frontend::one_time::{MarkCause, last_used, marked};
 use proptest::prelude::*;
 
 /// The checks of the fuzz target.
@@ -48,6 +48,21 @@ fn a_line_that_is_used_or_another_one_is_not_marked() {
     assert!(matches!(refuse("1000\n", 0, "1000"), MarkCause::Changed));
     assert!(matches!(refuse("1000\n", 2, "1000"), MarkCause::Changed));
     assert!(matches!(refuse("1000\n", usize::MAX, "1000"), MarkCause::Changed));
+}
+
+#[test]
+fn the_line_that_was_used_last_stands_in_front_of_the_next_one() {
+    let last = |text: &str| {
+        let line = last_used(text.as_bytes())?;
+        Some((line.number, line.sequence.to_string()))
+    };
+    let found = |number, text: &str| Some((number, text.to_owned()));
+    assert_eq!(last("#1000\n#2000:udp\r\n3000\n#4000\n"), found(2, "2000:udp"));
+    assert_eq!(last("\u{feff}#1000\n2000"), found(1, "1000:tcp"));
+    assert_eq!(last("#  1000 , 2000\n\nx\n"), found(1, "1000:tcp,2000:tcp"));
+    for none in ["", "1000\n#2000", "# 10 sequences of mine\n1000", "##1000\n2000", "#\n# \n1000"] {
+        assert_eq!(last(none), None, "{none:?}");
+    }
 }
 
 #[test]
