@@ -6,7 +6,7 @@ use anyhow::ensure;
 use knock_lab::lab::{CLIENT, CLIENT_V6, Lab, OTHER, SERVER, SERVER_V6};
 use knock_lab::privilege;
 
-use crate::bench::{knock, replace};
+use crate::bench::{KNOCK, knock, replace, run};
 use crate::ear::{Ear, knocks};
 
 #[test]
@@ -139,6 +139,33 @@ fn a_source_is_knocked_from_and_must_be_there() {
         insta::assert_snapshot!(ran.stderr, @"knock: --source 203.0.113.9: this host has no such address (ip address shows them)");
         let ran = knock(&lab, "--source 2001:db8::9 192.0.2.1 7000")?.expect(1)?;
         insta::assert_snapshot!(ran.stderr, @"knock: 192.0.2.1 is an IPv4 address and no IPv6 address: -6 or --source asks for one");
+        Ok(())
+    });
+}
+
+#[test]
+fn it_needs_no_capability() {
+    privilege::test(|| {
+        let lab = Lab::new()?;
+        let ear = Ear::new(&lab.server)?;
+        // The next host is asked for, too.
+        for (host, status) in [("192.0.2.1", 0), ("192.0.2.77", 3)] {
+            let mut bare = lab.client.command("setpriv");
+            bare.args(["--bounding-set=-all", "--inh-caps=-all", KNOCK, "-d", "0", host]);
+            run(bare.args(["7000", "7001:udp"]))?.expect(status)?;
+        }
+        let mut bare = lab.client.command("setpriv");
+        bare.args([
+            "--bounding-set=-all",
+            "--inh-caps=-all",
+            "grep",
+            "CapEff",
+            "/proc/self/status",
+        ]);
+        let capabilities = run(&mut bare)?.expect(0)?.stdout;
+        ensure!(capabilities.trim_end().ends_with("0000000000000000"), "{capabilities}");
+        let heard = ear.all();
+        ensure!(knocks(&heard) == ["7000:tcp", "7001:udp"], "{heard:?}");
         Ok(())
     });
 }

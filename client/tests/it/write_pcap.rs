@@ -119,6 +119,20 @@ fn it_opens_the_door_and_nothing_is_sent() {
 }
 
 #[test]
+fn a_port_that_is_knocked_at_twice_is_no_repetition() {
+    privilege::test(|| {
+        let lab = Lab::new()?;
+        let path = lab.folder().join("would.pcap");
+        let file = path.display();
+        knock(&lab, &format!("-d 0 --write-pcap {file} 192.0.2.1 7000 7000 7000"))?.expect(0)?;
+        let frames = frames(&std::fs::read(&path)?)?;
+        let door = "[door]\nsequence = 7000,7000,7000\n";
+        ensure!(opened(door, &frames)? == [CLIENT], "{frames:?}");
+        Ok(())
+    });
+}
+
+#[test]
 fn a_slow_knock_is_slow_in_the_capture_too() {
     privilege::test(|| {
         let lab = Lab::new()?;
