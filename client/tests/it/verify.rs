@@ -86,6 +86,7 @@ fn with_both_either_address_is_enough() {
         replace(&lab, "/etc/hosts", "192.0.2.1 both.test\n2001:db8::1 both.test\n")?;
         replace(&lab, "/etc/nsswitch.conf", "hosts: files\n")?;
         let _ssh = Service::tcp(&lab.server, 22)?;
+        lab.server.run("ip6tables -A INPUT -p tcp --dport 22 -j DROP")?;
         let arguments = "-v --both --verify 22 --retries 0 -d 10 both.test 7000".split(' ');
         let ran = run(command(&lab).args(arguments))?.expect(0)?;
         let addresses: [IpAddr; 2] = [SERVER, SERVER_V6];
