@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::diff::DiffArgs;
+
 const ABOUT: &str =
     "Replays captures through the knock engine: what would have opened, and why not";
 
@@ -69,6 +71,31 @@ Examples:
     knock-replay explain -c knockd.conf --source 198.51.100.7 --local 192.0.2.5 knocks.pcap
 ";
 
+const DIFF_ABOUT: &str = "Tells what a change of the config changes";
+
+const DIFF_LONG_ABOUT: &str = "\
+Tells what a change of the config changes.
+
+The settings that differ, and sequences that now stand in each other's way. With captures, the \
+same packets go through both configs, and every opening that differs is told: what opened and no \
+longer does, what opens now and who that is, what closes later. Each with what became of the knock \
+on the other side, which is found by running it, not by calculating.";
+
+const DIFF_EXAMPLES: &str = "\
+Examples:
+  Before a reload:
+    knock-replay diff --old /etc/knockd.conf --new new.conf week.pcapng
+
+  Before knockd 0.8 is replaced:
+    knock-replay diff --old knockd.conf --new knockd.conf --old-as knockd-0.8 week.pcapng
+";
+
+const DIFF_EXIT_CODES: &str = "\
+Exit codes:
+  0  nothing differs
+  1  something differs
+  2  it could not run: a wrong command line, an error in a config, an unreadable or damaged trace";
+
 /// The whole command line.
 #[derive(Debug, Parser)]
 #[command(
@@ -105,6 +132,14 @@ pub enum Command {
         after_long_help = format!("{EXPLAIN_EXAMPLES}\n{EXIT_CODES}")
     )]
     Explain(ExplainArgs),
+    /// `diff`.
+    #[command(
+        about = DIFF_ABOUT,
+        long_about = DIFF_LONG_ABOUT,
+        after_help = DIFF_EXIT_CODES,
+        after_long_help = format!("{DIFF_EXAMPLES}\n{DIFF_EXIT_CODES}")
+    )]
+    Diff(DiffArgs),
 }
 
 /// What every subcommand reads, and how it looks.

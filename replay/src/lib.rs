@@ -1,7 +1,9 @@
 //! Replays captures through the knock engine.
 
 pub mod cli;
+pub mod diff;
 pub mod explain;
+mod fleet;
 pub mod knockd08;
 pub mod report;
 pub mod run;

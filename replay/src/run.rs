@@ -3,12 +3,12 @@
 pub(crate) mod frames;
 mod judge;
 pub(crate) mod link;
-mod original;
+pub(crate) mod original;
 pub(crate) mod progress;
 pub(crate) mod recording;
 
 use std::fs::File;
-use std::io::{self, BufWriter, IsTerminal as _};
+use std::io::{self, BufWriter, IsTerminal as _, Write as _};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -249,6 +249,13 @@ fn make_original_report(args: &RunArgs, progress: &Progress) -> Box<dyn Original
         Format::Summary => Box::new(Summary::new(out, palette)),
         Format::Text => Box::new(OriginalText::new(out, &given_names(args), palette, width())),
     }
+}
+
+/// Writes a whole page to standard output.
+pub(crate) fn write_out(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.flush()
 }
 
 fn standard_output(progress: &Progress) -> BufWriter<Screen> {

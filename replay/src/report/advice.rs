@@ -14,7 +14,7 @@ use knock_frontend::format::{Counted, Span, Times};
 const LONGEST_REORDERING: Duration = Duration::from_millis(300);
 
 /// A port as the reports name it: `7000/tcp`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Port(pub(crate) Protocol, pub(crate) u16);
 
 impl Port {

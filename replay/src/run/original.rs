@@ -22,7 +22,7 @@ use crate::trace::{Frame, Traces};
 /// # Errors
 ///
 /// The config can't be read, or knockd would refuse it.
-pub(super) fn load(path: &Path) -> anyhow::Result<Knockd08Config> {
+pub(crate) fn load(path: &Path) -> anyhow::Result<Knockd08Config> {
     let name = path.display();
     let text = fs::read(path).with_context(|| format!("{name}: cannot read the config"))?;
     let refused = |refusal| anyhow!("{name}: knockd 0.8 refuses this config: {refusal}");
@@ -167,7 +167,7 @@ impl Judge for OriginalSession {
     }
 }
 
-fn cause_of(frame: &Frame<'_>) -> Cause {
+pub(crate) fn cause_of(frame: &Frame<'_>) -> Cause {
     let link = LinkType::from_linktype(frame.link_type).ok();
     let segment = link.and_then(|link| wire::decode(link, frame.captured).ok());
     Cause {

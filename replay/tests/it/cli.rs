@@ -15,7 +15,7 @@ stop_command = close %IP%
 ";
 
 /// A folder of a test's own, and the program run in it.
-pub(crate) struct Folder(PathBuf);
+pub(crate) struct Folder(pub(crate) PathBuf);
 
 impl Folder {
     pub(crate) fn new(test: &str) -> Self {

@@ -1,0 +1,80 @@
+//! The command line of `knock-replay diff`.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use crate::cli::{ColorWhen, DecideAs};
+
+/// The arguments of `knock-replay diff`.
+#[derive(Args, Debug)]
+pub struct DiffArgs {
+    /// The config as it was, a knockd.conf
+    #[arg(long, value_name = "FILE", display_order = 0)]
+    pub old: PathBuf,
+
+    /// The config as it shall be
+    #[arg(long, value_name = "FILE", display_order = 0)]
+    pub new: PathBuf,
+
+    /// Whose decisions the old config stands for
+    ///
+    /// With knockd-0.8 the old side is a model of the original, with its faults: what changes when
+    /// this project's knockd takes its place.
+    #[arg(
+        long,
+        value_name = "PROGRAM",
+        value_enum,
+        default_value_t = DecideAs::Sesame,
+        display_order = 0
+    )]
+    pub old_as: DecideAs,
+
+    /// Addresses of the host that the capture was made on, separated by commas
+    ///
+    /// Without this option the addresses that a pcapng records are taken; where there are none,
+    /// every destination that is not multicast or 255.255.255.255 counts as local.
+    #[arg(long, value_name = "ADDR", value_delimiter = ',', display_order = 1)]
+    pub local: Vec<IpAddr>,
+
+    /// How to tell it
+    #[arg(long, value_enum, default_value_t = DiffFormat::Text, display_order = 1)]
+    pub format: DiffFormat,
+
+    /// Take warnings about the configs as errors
+    #[arg(long, display_order = 2)]
+    pub strict: bool,
+
+    /// Skip damaged stretches of a trace and read on behind them
+    #[arg(long, display_order = 2)]
+    pub resync: bool,
+
+    /// When to use colours
+    ///
+    /// With auto, where standard output is a terminal and NO_COLOR is not set.
+    #[arg(
+        long,
+        value_name = "WHEN",
+        value_enum,
+        default_value_t = ColorWhen::Auto,
+        display_order = 2
+    )]
+    pub color: ColorWhen,
+
+    /// Captures to compare by, or - for standard input
+    ///
+    /// They are read twice, so standard input is kept in a temporary file. Without any, only the
+    /// configs themselves are compared.
+    #[arg(value_name = "TRACE")]
+    pub traces: Vec<PathBuf>,
+}
+
+/// How a comparison is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum DiffFormat {
+    /// For people: a line for everything that differs
+    Text,
+    /// For programs: one JSON object a line for everything that differs, then the totals
+    Jsonl,
+}
