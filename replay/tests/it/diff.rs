@@ -1,5 +1,7 @@
 //! `diff`: what a change of the config changes.
 
+#![expect(clippy::unwrap_used, reason = "the lint knows only functions marked as tests")]
+
 use std::collections::BTreeSet;
 use std::fs;
 
