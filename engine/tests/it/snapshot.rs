@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use knock_engine::config::KnockFlags;
 use knock_engine::local::LocalAddresses;
 use knock_engine::output::Output;
 use knock_engine::packet::{Packet, TcpFlags, Transport};
@@ -98,6 +99,10 @@ fn of_a_file(mut scenario: Scenario) -> Scenario {
     for door in &mut scenario.config.doors {
         if let Some(limit) = &mut Arc::make_mut(door).failure_limit {
             limit.lockout = limit.lockout.max(Duration::from_millis(1));
+        }
+        // No line of a config says that flags don't matter.
+        if door.flags.to_string().is_empty() {
+            Arc::make_mut(door).flags = KnockFlags::default();
         }
         let parsed = knock_engine::config::parse(door.to_string().as_bytes());
         assert!(parsed.config.is_some(), "{door}{:?}", parsed.diagnostics);
