@@ -1,5 +1,10 @@
 //! The pages and completions, the files that are installed with them, and how they get there.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod helper;
+mod init;
+mod install;
 mod pages;
 mod run;
+mod scripts;
+mod units;

@@ -1,5 +1,6 @@
 //! Running programs that the tests need.
 
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 /// What came of a program.
@@ -29,4 +30,17 @@ pub(crate) fn succeed(command: &mut Command) -> String {
     let Ran { status, said } = run(command);
     assert_eq!(status, 0, "{command:?}\n{said}");
     said
+}
+
+/// The folder of the whole project.
+pub(crate) fn project() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+/// Runs a script of a shell in namespaces of its own, in which it is root; returns what came of it.
+/// `kinds` are the options of unshare for the namespaces.
+pub(crate) fn in_namespaces(kinds: &[&str], script: &str) -> Ran {
+    let mut command = Command::new("unshare");
+    command.args(["--map-root-user", "--mount", "--fork"]).args(kinds);
+    run(command.args(["bash", "-euo", "pipefail", "-c", script]))
 }
