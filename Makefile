@@ -35,10 +35,11 @@ test: ## Runs the lints and every test
 	python3 -B testdata/record/make.py --check
 	$(TEST_ENV) $(CARGO) test --workspace --locked </dev/null
 
-test-full: ## Runs the tests against the real kernel with their full numbers (ten minutes or so)
-	@ci/install-deps build test
+test-full: ## Runs the kernel's tests in full, and installs the Debian package in a Debian of its own
+	@ci/install-deps build full
 	$(CARGO) build -p knock-replay --locked
 	SESAME_TEST=full $(TEST_ENV) $(CARGO) test -p knockd --test kernel --locked </dev/null
+	$(TEST_ENV) $(CARGO) test -p knock-pages --test debian --locked </dev/null
 
 lint: ## Checks the format, clippy, the documentation and the text of every file
 	ci/check-text

@@ -42,7 +42,7 @@ pub(crate) fn script(action: &str, variables: &[(&str, &Path)]) -> Ran {
 }
 
 /// Returns every file below a folder, with its mode.
-fn files(folder: &Path) -> BTreeMap<PathBuf, u32> {
+pub(crate) fn files(folder: &Path) -> BTreeMap<PathBuf, u32> {
     let mut found = BTreeMap::new();
     let mut folders = vec![folder.to_owned()];
     while let Some(next) = folders.pop() {

@@ -1,6 +1,7 @@
 //! The pages and completions, the files that are installed with them, and how they get there.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod assets;
 mod helper;
 mod init;
 mod install;
