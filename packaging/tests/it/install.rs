@@ -60,8 +60,9 @@ pub(crate) fn files(folder: &Path) -> BTreeMap<PathBuf, u32> {
     found
 }
 
+/// Lists files, without the documentation.
 fn listed(files: &BTreeMap<PathBuf, u32>) -> String {
-    let lines = files.iter().filter(|(path, _)| !path.to_string_lossy().contains("/examples/"));
+    let lines = files.iter().filter(|(path, _)| !path.starts_with("usr/local/share/doc"));
     lines.map(|(path, mode)| format!("{mode:o} {}\n", path.display())).collect()
 }
 
@@ -73,6 +74,9 @@ fn everything_gets_to_its_place_and_away_again() {
     assert_eq!((status, &*said), (0, ""));
     let installed = files(root.path());
     insta::assert_snapshot!(listed(&installed));
+    for page in ["README.md", "INSTALL.md", "LICENSE-MIT"] {
+        assert!(installed.contains_key(&Path::new("usr/local/share/doc/knockd").join(page)));
+    }
 
     let unit = root.path().join("usr/local/lib/systemd/system/knockd.service");
     let unit = fs::read_to_string(unit).unwrap();
