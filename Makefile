@@ -7,12 +7,17 @@ TRACE ?= testdata/opencloseSSH.pcap
 FUZZ_SECONDS ?= 60
 FUZZ_TARGETS ?=
 
+# Where `make install` puts things.
+PREFIX ?= /usr/local
+DESTDIR ?=
+BUILT = $(or $(CARGO_TARGET_DIR),target)/release
+
 # A snapshot that differs is a failed test, never a file rewritten on the way. Colour and width
 # come from no terminal, so every machine prints the same.
 TEST_ENV = INSTA_UPDATE=no CI=true NO_COLOR=1 CARGO_TERM_COLOR=never
 
 .DEFAULT_GOAL := help
-.PHONY: help demo replay test test-full lint deny bench fuzz deps captures
+.PHONY: help demo replay test test-full lint deny bench fuzz deps captures release install uninstall deb
 
 help: ## Lists these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,10 +35,11 @@ test: ## Runs the lints and every test
 	python3 -B testdata/record/make.py --check
 	$(TEST_ENV) $(CARGO) test --workspace --locked </dev/null
 
-test-full: ## Runs the tests against the real kernel with their full numbers (ten minutes or so)
-	@ci/install-deps build test
+test-full: ## Runs the kernel's tests in full, and installs the Debian package in a Debian of its own
+	@ci/install-deps build full
 	$(CARGO) build -p knock-replay --locked
 	SESAME_TEST=full $(TEST_ENV) $(CARGO) test -p knockd --test kernel --locked </dev/null
+	$(TEST_ENV) $(CARGO) test -p knock-pages --test debian --locked </dev/null
 
 lint: ## Checks the format, clippy, the documentation and the text of every file
 	ci/check-text
@@ -56,6 +62,20 @@ bench: ## Prints the tables of speed and memory (minutes, and some GB of disk)
 
 fuzz: ## Fuzzes each target for FUZZ_SECONDS (default 60); FUZZ_TARGETS chooses
 	@FUZZ_SECONDS=$(FUZZ_SECONDS) CARGO=$(CARGO) ci/fuzz $(FUZZ_TARGETS)
+
+release: ## Builds what `make install` installs, man pages and completions too
+	@ci/install-deps build
+	$(CARGO) build --release --locked -p knockd -p knock -p knock-replay -p knock-pages
+	$(BUILT)/knock-pages $(BUILT)/share
+
+install: ## Installs it below PREFIX (/usr/local) and DESTDIR; builds nothing
+	@PREFIX="$(PREFIX)" DESTDIR="$(DESTDIR)" packaging/install install
+
+uninstall: ## Takes it away again, all but the configs
+	@PREFIX="$(PREFIX)" DESTDIR="$(DESTDIR)" packaging/install uninstall
+
+deb: release ## Makes a Debian package, with cargo-deb
+	@CARGO=$(CARGO) packaging/deb
 
 deps: ## Installs the Debian packages that the other targets need
 	@ci/install-deps build demo test bench

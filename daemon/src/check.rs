@@ -3,6 +3,7 @@
 
 mod commands;
 mod files;
+mod hardened;
 mod host;
 pub mod system;
 mod told;
@@ -26,6 +27,10 @@ use crate::settings::Settings;
 const MORE_CAPABILITIES: &str = "start knockd as root, or give it what it needs: setcap \
     cap_net_raw,cap_net_admin+ep with the program's path, or AmbientCapabilities=CAP_NET_RAW \
     CAP_NET_ADMIN in its systemd unit";
+
+/// What the hardened unit gives to commands, and the way to more.
+const MORE_CAPABILITIES_UNIT: &str = "CAP_NET_ADMIN and CAP_NET_RAW as an ordinary user; if it \
+    does, keep the drop-in privileged.conf";
 
 /// The host, as far as a check needs it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -53,7 +53,7 @@ With --check:
   1  something was (with --strict, any warning)
   2  the config can't be read, or has errors
 With --close-all:
-  0  every door is closed
+  0  every door is closed, or stays open as OnStop says
   1  some may be open still";
 
 /// The default of `--config`, as in knockd.
@@ -184,6 +184,12 @@ pub struct Cli {
     /// running: it has the ledger's lock.
     #[arg(long, help_heading = "What it does instead")]
     pub close_all: bool,
+
+    /// With --close-all: close none where OnStop in the config is keep
+    ///
+    /// For service managers, which close what a daemon that was killed left open.
+    #[arg(long, requires = "close_all", help_heading = "What it does instead")]
+    pub obey_on_stop: bool,
 
     /// Print the version
     #[arg(short = 'V', long, action = ArgAction::Version, help_heading = "What it does instead")]
@@ -338,6 +344,7 @@ mod tests {
             assert!(parse(["knockd", instead].iter().chain(&options)).is_ok(), "{instead}");
         }
         assert!(parse(["knockd", "--close-all", "--dry-run"]).is_ok());
+        assert!(parse(["knockd", "--close-all", "--obey-on-stop"]).is_ok());
     }
 
     #[test]
@@ -354,7 +361,7 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_told_with_the_way_out() {
-        let cases: [&[&str]; 14] = [
+        let cases: [&[&str]; 15] = [
             &["\u{2013}d"],
             &["-v", "\u{2014}check"],
             &["\u{2013}-logfile", "x"],
@@ -367,6 +374,7 @@ mod tests {
             &["-i", "eth0,any"],
             &["-i", "eth0,,a-name-that-is-too-long"],
             &["--check", "--close-all"],
+            &["--obey-on-stop"],
             &["--verbose=yes"],
             &["\x1b[31m\u{202e}red"],
         ];

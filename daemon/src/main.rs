@@ -4,7 +4,7 @@ use std::io;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use knock_engine::config::Config;
+use knock_engine::config::{Config, OnStop};
 use knock_engine::wire::LinkType;
 use knock_frontend::config_file::{ConfigFile, Strictness};
 use knockd::capture::{Filter, IpVersions};
@@ -56,6 +56,9 @@ fn run(cli: Cli) -> anyhow::Result<u8> {
     let config = file.into_config(strictness).context(name)?;
     let settings = Settings::merge(&cli, &config.options, &folder);
     if cli.close_all {
+        if cli.obey_on_stop && settings.on_stop == OnStop::Keep {
+            return Ok(0);
+        }
         return Ok(u8::from(shell::close_all(&settings)? > 0));
     }
     shell::run(cli, settings, config, startup).map(|()| 0)

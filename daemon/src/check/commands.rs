@@ -63,7 +63,7 @@ pub(super) fn check(
 }
 
 /// Returns a door's commands, each with its key.
-fn commands(door: &Door) -> impl Iterator<Item = (&'static str, &Command)> {
+pub(super) fn commands(door: &Door) -> impl Iterator<Item = (&'static str, &Command)> {
     let commands = &door.commands;
     let plain = [
         ("start_command", commands.start.as_ref()),
@@ -123,7 +123,11 @@ fn check_program(
 }
 
 /// Finds a program, as the shell will.
-fn look_up(program: &str, command_path: &str, system: &impl System) -> Result<PathBuf, String> {
+pub(super) fn look_up(
+    program: &str,
+    command_path: &str,
+    system: &impl System,
+) -> Result<PathBuf, String> {
     let candidates: Vec<PathBuf> = match program.contains('/') {
         // Commands run in this folder.
         true => vec![Path::new("/").join(program)],

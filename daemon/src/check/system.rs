@@ -9,6 +9,9 @@ use caps::{CapSet, Capability};
 use rustix::fs::{AtFlags, CWD, accessat};
 use rustix::process::geteuid;
 
+/// The user as whom the systemd unit runs the daemon.
+const SERVICE_USER: &str = "knockd";
+
 /// What somebody wants to do with a file or a folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Access {
@@ -27,10 +30,21 @@ pub struct Found {
     pub kind: Kind,
     /// The user whom it belongs to.
     pub owner: u32,
+    /// The group that it belongs to.
+    pub group: u32,
     /// The permission bits, with those for set-id and sticky.
     pub mode: u32,
     /// How many names it has.
     pub links: u64,
+}
+
+/// The numbers of a user and of his group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ids {
+    /// The user.
+    pub user: u32,
+    /// His group.
+    pub group: u32,
 }
 
 /// What something in the file system is.
@@ -72,6 +86,9 @@ pub trait System {
     /// Returns the user.
     fn user(&self) -> u32;
 
+    /// Returns the user as whom the systemd unit runs the daemon, if there is one.
+    fn service_user(&self) -> Option<Ids>;
+
     /// Tells whether the program has a privilege.
     fn has(&self, privilege: Privilege) -> bool;
 
@@ -106,6 +123,11 @@ impl System for Real {
         geteuid().as_raw()
     }
 
+    fn service_user(&self) -> Option<Ids> {
+        let user = nix::unistd::User::from_name(SERVICE_USER).ok()??;
+        Some(Ids { user: user.uid.as_raw(), group: user.gid.as_raw() })
+    }
+
     fn has(&self, privilege: Privilege) -> bool {
         let capability = match privilege {
             Privilege::NetRaw => Capability::CAP_NET_RAW,
@@ -122,8 +144,8 @@ impl System for Real {
             (false, true) => Kind::Folder,
             (false, false) => Kind::Other,
         };
-        let (owner, mode, links) = (found.uid(), found.mode() & 0o7777, found.nlink());
-        Ok(Found { kind, owner, mode, links })
+        let (owner, group) = (found.uid(), found.gid());
+        Ok(Found { kind, owner, group, mode: found.mode() & 0o7777, links: found.nlink() })
     }
 
     fn access(&self, path: &Path, access: Access) -> io::Result<()> {
@@ -154,7 +176,9 @@ mod tests {
         fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).unwrap();
         fs::hard_link(&file, folder.path().join("other")).unwrap();
         let found = Real.find(&file).unwrap();
-        let expected = Found { kind: Kind::File, owner: Real.user(), mode: 0o640, links: 2 };
+        let group = rustix::process::getegid().as_raw();
+        let owner = Real.user();
+        let expected = Found { kind: Kind::File, owner, group, mode: 0o640, links: 2 };
         assert_eq!(found, expected);
         assert_eq!(Real.find(folder.path()).unwrap().kind, Kind::Folder);
         assert_eq!(Real.find(Path::new("/dev/null")).unwrap().kind, Kind::Other);

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use knock_engine::config::Severity;
 
-use super::system::{Access, Found, Kind, Privilege};
+use super::system::{Access, Found, Ids, Kind, Privilege};
 use super::*;
 use crate::cli;
 
@@ -20,6 +20,7 @@ struct Told {
     /// Paths with what they lead to and what the user may do.
     paths: BTreeMap<PathBuf, (Found, BTreeSet<Access>)>,
     links: BTreeMap<PathBuf, PathBuf>,
+    service_user: Option<Ids>,
 }
 
 impl Told {
@@ -30,6 +31,7 @@ impl Told {
             privileges: [Privilege::NetRaw, Privilege::NetAdmin, Privilege::Chown].into(),
             paths: BTreeMap::new(),
             links: BTreeMap::new(),
+            service_user: None,
         };
         let folders = ["/", "/start", "/etc", "/run", "/var/log", "/var/lib", "/usr/sbin"];
         folders.iter().for_each(|path| told.put(path, Kind::Folder, 0o755, "rwx"));
@@ -69,7 +71,7 @@ impl Told {
     fn put(&mut self, path: &str, kind: Kind, mode: u32, access: &str) {
         let letters = [('r', Access::Read), ('w', Access::Write), ('x', Access::Execute)];
         let access = letters.into_iter().filter(|(letter, _)| access.contains(*letter));
-        let found = Found { kind, owner: self.user, mode, links: 1 };
+        let found = Found { kind, owner: self.user, group: self.user, mode, links: 1 };
         self.paths.insert(path.into(), (found, access.map(|(_, access)| access).collect()));
     }
 
@@ -89,6 +91,10 @@ impl Told {
 impl System for Told {
     fn user(&self) -> u32 {
         self.user
+    }
+
+    fn service_user(&self) -> Option<Ids> {
+        self.service_user
     }
 
     fn has(&self, privilege: Privilege) -> bool {
@@ -210,6 +216,63 @@ fn an_ordinary_user_with_both_capabilities_is_enough_for_nft() {
     let case = Case { config: GOOD, arguments: "--strict", files: &[ONCE] };
     let (told, status) = case.check(&system, &machine());
     assert_eq!(status, 0, "{told}");
+}
+
+/// What a check says of the hardened unit.
+fn hardened(case: &Case<'_>, system: &Told) -> String {
+    let (told, _) = case.check(system, &machine());
+    let lines = told.lines().skip_while(|line| !line.contains("hardened knockd.service"));
+    let lines: Vec<_> = lines.take_while(|line| !line.starts_with("/start/knockd.conf:")).collect();
+    lines.join("\n")
+}
+
+#[test]
+fn what_breaks_under_the_hardened_unit_is_told_to_root_where_systemd_runs() {
+    let mut system = Told::as_root();
+    system.put("/start/once.seq", Kind::File, 0o600, "rw");
+    system.put("/usr/sbin/ufw", Kind::File, 0o755, "rx");
+    let config = format!(
+        "{GOOD}[ufw]\nsequence = 1\nstart_command = ufw allow from %IP%\n\
+         stop_command = iptables-legacy -D INPUT -s %IP%\n"
+    );
+    let case = Case { config: &config, arguments: "", files: &[ONCE] };
+    let without = |told: &str| !told.contains("hardened");
+    assert!(without(&case.check(&system, &machine()).0), "there is no systemd");
+    system.put("/run/systemd/system", Kind::Folder, 0o755, "rx");
+    insta::assert_snapshot!("hardened_without_user", hardened(&case, &system));
+    system.service_user = Some(Ids { user: 990, group: 991 });
+    insta::assert_snapshot!("hardened", hardened(&case, &system));
+    system.user = 1000;
+    assert!(without(&case.check(&system, &machine()).0), "who is no root is told of it all");
+}
+
+#[test]
+fn a_config_for_the_hardened_unit_has_nothing_that_breaks() {
+    let mut system = Told::as_root();
+    system.service_user = Some(Ids { user: 990, group: 991 });
+    system.put("/run/systemd/system", Kind::Folder, 0o755, "rx");
+    system.found("/start/knockd.conf").group = 991;
+    system.put("/etc/knockd", Kind::Folder, 0o700, "rwx");
+    system.found("/etc/knockd").owner = 990;
+    let config = GOOD
+        .replace("/var/log/knockd.log", "/var/log/knockd/knockd.log")
+        .replace("= once.seq", "= /etc/knockd/once.seq")
+        .replace("LANG=C exec nft", "nft");
+    let case = Case { config: &config, arguments: "", files: &[] };
+    let all_works = "Under the hardened knockd.service all of it would work.";
+    assert_eq!(hardened(&case, &system).trim(), all_works);
+    system.found("/start/knockd.conf").mode = 0o600;
+    assert!(hardened(&case, &system).contains("chgrp knockd /start/knockd.conf"));
+    system.found("/start/knockd.conf").mode = 0o640;
+    for (from, to) in [
+        ("/var/log/knockd/knockd.log", "/var/log/knockd/../knockd.log"),
+        ("[options]", "[options]\nStateDir = /srv/knockd"),
+        ("/etc/knockd/once.seq", "/etc/once.seq"),
+    ] {
+        let config = config.replace(from, to);
+        let case = Case { config: &config, ..case };
+        assert_ne!(hardened(&case, &system).trim(), all_works, "{to}");
+    }
 }
 
 const ODD: &str = "\

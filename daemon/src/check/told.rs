@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::hardened;
 use super::host::comma_separated;
 use super::system::{Privilege, System};
 use super::{CheckInput, Interface};
@@ -32,7 +33,16 @@ impl<S: System> fmt::Display for Told<'_, S> {
             writeln!(f, "\nThe capture filter, a superset of what concerns a door:\n")?;
             filter.lines().try_for_each(|clause| writeln!(f, "  {clause}"))?;
         }
-        Ok(())
+        match hardened::breaks(self.input) {
+            None => Ok(()),
+            Some(told) if told.is_empty() => {
+                writeln!(f, "\nUnder the hardened knockd.service all of it would work.")
+            }
+            Some(told) => {
+                writeln!(f, "\nWhat would not work under the hardened knockd.service:\n")?;
+                told.iter().try_for_each(|told| writeln!(f, "  {told}"))
+            }
+        }
     }
 }
 

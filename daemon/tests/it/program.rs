@@ -51,6 +51,15 @@ fn a_config_that_is_not_there_is_named() {
 }
 
 #[test]
+fn what_is_to_stay_open_is_not_closed_by_whoever_obeys() {
+    let place = Place::new(&format!("{STATE}onstop = keep\n[ssh]\nsequence = 7000\n"));
+    assert_eq!(place.told("-c k.conf --close-all --obey-on-stop"), "status 0\n");
+    assert!(!place.path().join("state").exists(), "it has not even looked");
+    assert_eq!(place.told("-c k.conf --close-all"), "status 0\n");
+    assert!(place.path().join("state").exists());
+}
+
+#[test]
 fn every_error_of_a_config_is_shown_with_its_line() {
     let place = Place::new("[ssh]\nsequence = 7000,70000\nseq_timout = 5\n");
     let told = place.told("-c k.conf");

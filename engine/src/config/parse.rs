@@ -19,6 +19,7 @@ mod problem;
 mod sequence;
 mod size;
 mod suggest;
+mod table;
 mod text;
 mod word;
 
@@ -28,6 +29,7 @@ use std::sync::Arc;
 
 pub use interface::parse_interfaces;
 pub use one_time::parse_one_time_lines;
+pub use table::{KeyGroup, KeyPage, key_pages};
 
 use self::command::warn_of_unprintable;
 use self::door::DoorBuilder;

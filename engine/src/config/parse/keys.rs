@@ -1,5 +1,6 @@
 //! The keys and the sections that they belong in.
 
+use super::table::KEYS;
 use super::text::Piece;
 
 /// A setting, whatever its spelling.
@@ -72,51 +73,6 @@ pub(super) enum CommandKey {
     CheckV6,
 }
 
-/// Every spelling of every key, in lower case.
-const KEYS: [(&str, Key); 41] = [
-    ("usesyslog", Key::UseSyslog),
-    ("logfile", Key::Options(OptionKey::LogFile)),
-    ("logformat", Key::Options(OptionKey::LogFormat)),
-    ("loglimit", Key::Options(OptionKey::LogLimit)),
-    ("pidfile", Key::Options(OptionKey::PidFile)),
-    ("interface", Key::Options(OptionKey::Interface)),
-    ("buffersize", Key::Options(OptionKey::BufferSize)),
-    ("statedir", Key::Options(OptionKey::StateDir)),
-    ("record", Key::Options(OptionKey::Record)),
-    ("recordsize", Key::Options(OptionKey::RecordSize)),
-    ("onstop", Key::Options(OptionKey::OnStop)),
-    ("max_attempts", Key::Options(OptionKey::MaxAttempts)),
-    ("max_leases", Key::Options(OptionKey::MaxLeases)),
-    ("max_commands", Key::Options(OptionKey::MaxCommands)),
-    ("command_timeout", Key::Options(OptionKey::CommandTimeout)),
-    ("sequence", Key::Door(DoorKey::Sequence)),
-    ("one_time_sequences", Key::Door(DoorKey::OneTimeSequences)),
-    ("seq_timeout", Key::Door(DoorKey::Span(SpanKey::SeqTimeout))),
-    ("timeout", Key::Door(DoorKey::Span(SpanKey::SeqTimeout))),
-    ("tcpflags", Key::Door(DoorKey::TcpFlags)),
-    ("target", Key::Door(DoorKey::Target)),
-    ("allow", Key::Door(DoorKey::Allow)),
-    ("deny", Key::Door(DoorKey::Deny)),
-    ("max_strays", Key::Door(DoorKey::MaxStrays)),
-    ("udp_strays", Key::Door(DoorKey::UdpStrays)),
-    ("ignore_ports", Key::Door(DoorKey::IgnorePorts)),
-    ("retransmit_window", Key::Door(DoorKey::Span(SpanKey::RetransmitWindow))),
-    ("cooldown", Key::Door(DoorKey::Span(SpanKey::Cooldown))),
-    ("max_failures", Key::Door(DoorKey::MaxFailures)),
-    ("failure_window", Key::Door(DoorKey::Span(SpanKey::FailureWindow))),
-    ("lockout", Key::Door(DoorKey::Span(SpanKey::Lockout))),
-    ("start_command", Key::Door(DoorKey::Command(CommandKey::Start))),
-    ("command", Key::Door(DoorKey::Command(CommandKey::Start))),
-    ("start_command_6", Key::Door(DoorKey::Command(CommandKey::StartV6))),
-    ("command_6", Key::Door(DoorKey::Command(CommandKey::StartV6))),
-    ("stop_command", Key::Door(DoorKey::Command(CommandKey::Stop))),
-    ("stop_command_6", Key::Door(DoorKey::Command(CommandKey::StopV6))),
-    ("check_command", Key::Door(DoorKey::Command(CommandKey::Check))),
-    ("check_command_6", Key::Door(DoorKey::Command(CommandKey::CheckV6))),
-    ("cmd_timeout", Key::Door(DoorKey::Span(SpanKey::CmdTimeout))),
-    ("grant", Key::Door(DoorKey::Grant)),
-];
-
 /// A key with its value, both fit to be read.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Setting<'a> {
@@ -130,7 +86,7 @@ pub(super) struct Setting<'a> {
 
 /// Looks a key up, in whatever case it is written, and returns its spelling in lower case too.
 pub(super) fn find_key(written: Piece<'_>) -> Option<(&'static str, Key)> {
-    KEYS.into_iter().find(|(name, _)| written.is_word(name))
+    KEYS.iter().find(|known| written.is_word(known.name)).map(|known| (known.name, known.key))
 }
 
 /// Returns the keys of `[options]`.
@@ -144,7 +100,7 @@ pub(super) fn door_keys() -> impl Iterator<Item = &'static str> + Clone {
 }
 
 fn names(belongs: fn(Key) -> bool) -> impl Iterator<Item = &'static str> + Clone {
-    KEYS.into_iter().filter(move |(_, key)| belongs(*key)).map(|(name, _)| name)
+    KEYS.iter().filter(move |known| belongs(known.key)).map(|known| known.name)
 }
 
 #[cfg(test)]

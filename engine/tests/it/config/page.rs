@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use knock_engine::config::{Config, Severity, parse, parse_one_time_lines};
+use knock_engine::config::{Config, Severity, key_pages, parse, parse_one_time_lines};
 
 /// The page.
 struct Page(String);
@@ -116,6 +116,25 @@ fn the_page_has_every_key_and_no_other() {
         assert_eq!(documented.len(), distinct.len(), "a key twice in {documented:?}");
         assert_eq!(distinct, known_keys(config));
     }
+}
+
+#[test]
+fn the_page_says_of_every_key_what_the_parser_s_table_says() {
+    let page = Page::read();
+    let rows = page.rows("key").into_iter().map(|(section, cells)| {
+        let row = format!("| {} |", cells.join(" | "));
+        (section.to_owned(), row)
+    });
+    let expected = key_pages().map(|key| {
+        let row =
+            format!("| `{}` | {} | {} | `{}` |", key.name, key.value, key.default, key.example);
+        (key.group.heading().to_owned(), row)
+    });
+    let (found, expected): (Vec<_>, Vec<_>) = (rows.collect(), expected.collect());
+    for (found, expected) in found.iter().zip(&expected) {
+        assert_eq!(found, expected, "engine/src/config/parse/table.rs differs");
+    }
+    assert_eq!(found.len(), expected.len());
 }
 
 #[test]

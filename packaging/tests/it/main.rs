@@ -1,0 +1,12 @@
+//! The pages and completions, the files that are installed with them, and how they get there.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod assets;
+mod filter;
+mod helper;
+mod init;
+mod install;
+mod pages;
+mod run;
+mod scripts;
+mod units;
