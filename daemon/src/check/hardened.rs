@@ -77,8 +77,10 @@ fn files_that_break(input: &CheckInput<'_, impl System>, ids: Option<Ids>, told:
             config.display()
         ));
     }
+    let record = settings.record.as_ref().map(|record| &record.folder);
     let written = [
         ("StateDir", Some(&settings.state_dir), "/var/lib/knockd"),
+        ("Record", record, "/var/lib/knockd/record"),
         ("LogFile", settings.log.file.as_ref(), "/var/log/knockd/knockd.log"),
     ];
     for (key, path, instead) in written {

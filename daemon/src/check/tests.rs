@@ -267,6 +267,7 @@ fn a_config_for_the_hardened_unit_has_nothing_that_breaks() {
     for (from, to) in [
         ("/var/log/knockd/knockd.log", "/var/log/knockd/../knockd.log"),
         ("[options]", "[options]\nStateDir = /srv/knockd"),
+        ("[options]", "[options]\nRecord = /srv/record"),
         ("/etc/knockd/once.seq", "/etc/once.seq"),
     ] {
         let config = config.replace(from, to);
