@@ -22,7 +22,9 @@ pub use door::{
 };
 pub use escape::{escape, is_printable};
 pub use options::{BufferSize, LogFormat, OnStop, Options, RecordSize};
-pub use parse::{Parsed, parse, parse_interfaces, parse_one_time_lines};
+pub use parse::{
+    Entry, EntryKind, Locator, Parsed, outline, parse, parse_interfaces, parse_one_time_lines,
+};
 
 use std::sync::Arc;
 
