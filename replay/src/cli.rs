@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::lint::{self, LintArgs};
+
 const ABOUT: &str =
     "Replays captures through the knock engine: what would have opened, and why not";
 
@@ -105,6 +107,14 @@ pub enum Command {
         after_long_help = format!("{EXPLAIN_EXAMPLES}\n{EXIT_CODES}")
     )]
     Explain(ExplainArgs),
+    /// `lint`.
+    #[command(
+        about = lint::ABOUT,
+        long_about = lint::LONG_ABOUT,
+        after_help = lint::EXIT_CODES,
+        after_long_help = format!("{}\n{}", lint::EXAMPLES, lint::EXIT_CODES)
+    )]
+    Lint(LintArgs),
 }
 
 /// What every subcommand reads, and how it looks.

@@ -3,6 +3,7 @@
 pub mod cli;
 pub mod explain;
 pub mod knockd08;
+pub mod lint;
 pub mod report;
 pub mod run;
 pub mod trace;

@@ -4,16 +4,21 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use knock_replay::cli::{Cli, Command};
-use knock_replay::{PROGRAM, explain, run};
+use knock_replay::lint::Verdict;
+use knock_replay::{PROGRAM, explain, lint, run};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match &cli.command {
-        Command::Run(args) => run::run(args),
-        Command::Explain(args) => explain::explain(args),
+        Command::Run(args) => run::run(args).map(|()| ExitCode::SUCCESS),
+        Command::Explain(args) => explain::explain(args).map(|()| ExitCode::SUCCESS),
+        Command::Lint(args) => lint::lint(args).map(|verdict| match verdict {
+            Verdict::Clean => ExitCode::SUCCESS,
+            Verdict::Findings => ExitCode::from(3),
+        }),
     };
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         // Whoever reads the output has seen enough, as in `knock-replay run ... | head`.
         Err(error) if run::is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {

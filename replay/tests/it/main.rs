@@ -3,6 +3,7 @@
 mod cli;
 mod explain;
 mod golden;
+mod lint;
 mod oracle;
 mod readme;
 mod recording;
