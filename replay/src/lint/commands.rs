@@ -1,5 +1,6 @@
 //! Checks of commands: what they change in a firewall, and whether that is undone.
 
+use std::collections::HashMap;
 use std::ops::Range;
 
 use super::code::Code;
@@ -13,7 +14,7 @@ const TOKENS: [&str; 2] = ["%IP%", "%NET%"];
 
 /// Looks at all commands of all doors.
 pub(super) fn check(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
-    let ends = rejecting_ends(subject);
+    let elsewhere = Elsewhere::of(subject);
     for view in subject.doors() {
         let mut found = Vec::new();
         for placed in view.commands() {
@@ -22,7 +23,7 @@ pub(super) fn check(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
         for (kind, family) in [(CommandKind::Start, Family::V4), (CommandKind::StartV6, Family::V6)]
         {
             if let Some(start) = view.command(kind) {
-                check_start(&view, &start, family, &ends, &mut found);
+                check_start(&view, &start, family, &elsewhere, &mut found);
             }
         }
         check_families(&view, &mut found);
@@ -130,18 +131,18 @@ fn check_start(
     view: &DoorView<'_>,
     start: &Placed<'_>,
     family: Family,
-    ends: &[(String, String)],
+    elsewhere: &Elsewhere,
     found: &mut Vec<Finding>,
 ) {
     let started = changes(start.command.template());
     check_address(start, &started, found);
-    check_append(start, &started, ends, found);
+    check_append(start, &started, elsewhere, found);
     match view.command_for(CommandKind::Stop, family) {
         Some(stop) => {
             check_stop(start, &stop, &started, found);
             check_lease(view, start, family, &started, found);
         }
-        None => check_no_stop(start, &started, found),
+        None => check_no_stop(start, &started, elsewhere, found),
     }
 }
 
@@ -162,31 +163,53 @@ fn check_address(start: &Placed<'_>, started: &Changes, found: &mut Vec<Finding>
     found.push(Finding::new(Code::NoAddress, place, reason, remedy.to_owned()));
 }
 
-/// Returns the chains at whose end some command of the config puts a rule that rejects all, each
-/// with the door's name.
-fn rejecting_ends(subject: &Subject<'_>) -> Vec<(String, String)> {
-    let mut ends = Vec::new();
-    for view in subject.doors() {
-        for placed in view.commands() {
-            let rules = changes(placed.command.template()).rules;
-            let rejecting = rules.into_iter().filter(|rule| {
-                rule.append.is_some()
-                    && !rule.lets_in
-                    && rule
-                        .what
-                        .iter()
-                        .all(|it| it.starts_with("-j") || it.starts_with("--reject-with"))
-            });
-            ends.extend(rejecting.map(|rule| (rule.place, view.name())));
+/// What other commands of the config do that a door has to reckon with.
+#[derive(Default)]
+struct Elsewhere {
+    /// The chains at whose end a command puts a rule that rejects all, each with its door.
+    rejecting_ends: HashMap<String, String>,
+    /// What a start command changes back, with its door.
+    closing: HashMap<(Change, String, Vec<String>), String>,
+}
+
+impl Elsewhere {
+    fn of(subject: &Subject<'_>) -> Self {
+        let mut elsewhere = Self::default();
+        for view in subject.doors() {
+            for placed in view.commands() {
+                for rule in changes(placed.command.template()).rules {
+                    elsewhere.note(&view, &placed, rule);
+                }
+            }
         }
+        elsewhere
     }
-    ends
+
+    fn note(&mut self, view: &DoorView<'_>, placed: &Placed<'_>, rule: Rule) {
+        let is_for_all =
+            |part: &String| part.starts_with("-j") || part.starts_with("--reject-with");
+        if rule.append.is_some() && !rule.lets_in && rule.what.iter().all(is_for_all) {
+            self.rejecting_ends.entry(rule.place.clone()).or_insert_with(|| view.name());
+        }
+        if placed.key.contains("stop") || rule.opens() {
+            return;
+        }
+        let key = (rule.change, rule.place, rule.what);
+        self.closing.entry(key).or_insert_with(|| view.name());
+    }
+
+    /// Returns the door whose knock undoes a rule.
+    fn closing_door(&self, rule: &Rule) -> Option<&str> {
+        let opposite = if rule.change == Change::Add { Change::Remove } else { Change::Add };
+        let key = (opposite, rule.place.clone(), rule.what.clone());
+        self.closing.get(&key).map(String::as_str)
+    }
 }
 
 fn check_append(
     start: &Placed<'_>,
     started: &Changes,
-    ends: &[(String, String)],
+    elsewhere: &Elsewhere,
     found: &mut Vec<Finding>,
 ) {
     let appended = started.rules.iter().find(|rule| rule.opens() && rule.append.is_some());
@@ -194,9 +217,8 @@ fn check_append(
         return;
     };
     let chain = rule.place.rsplit(' ').next().unwrap_or_default();
-    let known = ends.iter().find(|(place, _)| *place == rule.place);
-    let what = match known {
-        Some((_, door)) => format!(
+    let what = match elsewhere.rejecting_ends.get(&rule.place) {
+        Some(door) => format!(
             "door {door} appends a rule there that rejects everything, and behind that no packet \
              gets to this one"
         ),
@@ -211,17 +233,27 @@ fn check_append(
     found.push(finding.replace(place, "-I".to_owned()));
 }
 
-fn check_no_stop(start: &Placed<'_>, started: &Changes, found: &mut Vec<Finding>) {
-    let opening = started.rules.iter().find(|rule| rule.opens() && !rule.expires);
+fn check_no_stop(
+    start: &Placed<'_>,
+    started: &Changes,
+    elsewhere: &Elsewhere,
+    found: &mut Vec<Finding>,
+) {
+    let is_undone = |rule: &Rule| started.rules.iter().any(|other| other.undoes(rule));
+    let opening =
+        started.rules.iter().find(|rule| rule.opens() && !rule.expires && !is_undone(rule));
     let Some(rule) = opening else { return };
     let key = if start.key.ends_with("_6") { "stop_command_6" } else { "stop_command" };
     let remedy = match &rule.undo {
         Some(undo) => format!("write {key} = {undo}"),
         None => format!("write a {key} that takes away what {} adds", start.key),
     };
+    let until = match elsewhere.closing_door(rule) {
+        Some(door) => format!("until somebody knocks at door {door} from the same address"),
+        None => "until somebody closes it by hand".to_owned(),
+    };
     let reason = format!(
-        "{} opens the firewall and there is no {key}: what one knock opened stays open for that \
-         address, whoever has it later",
+        "{} opens the firewall and there is no {key}: what one knock opened stays open {until}",
         start.key
     );
     found.push(Finding::new(Code::NoStop, start.span.clone(), reason, remedy));

@@ -1,5 +1,6 @@
 //! Checks of settings that are no sequence and no command, and of the files themselves.
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use knock_engine::config::{Diagnostic, Sequences};
@@ -10,26 +11,28 @@ use super::subject::{Finding, Subject};
 /// Looks at the files and at the settings of doors.
 pub(super) fn check(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
     let config = &subject.files[0];
-    if subject.is_world_readable(&config.path) {
+    if subject.world_readable.contains(&config.path) {
         findings.push(readable(&config.path, 0..0));
     }
     findings.extend(config.diagnostics.iter().map(|found| warning(found, 0)));
+    let files = subject.files.iter().map(|file| file.path.as_path()).enumerate().skip(1);
+    // A file that several doors share is told of at the first of them.
+    let mut one_time: HashMap<&Path, usize> = files.rev().map(|(at, path)| (path, at)).collect();
     for view in subject.doors() {
         let mut found = Vec::new();
         if let Some(limit) = view.door.failure_limit {
             found.push(forged_lockout(view.place(&["max_failures"]), limit.max_failures));
         }
-        if let Sequences::OneTime { path, .. } = &view.door.sequences {
-            let path = Path::new(path);
+        if let Sequences::OneTime { path, .. } = &view.door.sequences
+            && let Some(index) = one_time.remove(Path::new(path))
+        {
             let anchor = view.sequence_place();
-            if subject.is_world_readable(path) {
-                found.push(readable(path, anchor.clone()));
+            let file = &subject.files[index];
+            if subject.world_readable.contains(&file.path) {
+                found.push(readable(&file.path, anchor.clone()));
             }
-            let file = (1..).zip(&subject.files[1..]).find(|(_, file)| file.path == path);
-            if let Some((index, file)) = file {
-                let warnings = file.diagnostics.iter().map(|found| warning(found, index));
-                found.extend(warnings.map(|it| Finding { anchor: anchor.clone(), ..it }));
-            }
+            let warnings = file.diagnostics.iter().map(|found| warning(found, index));
+            found.extend(warnings.map(|it| Finding { anchor: anchor.clone(), ..it }));
         }
         findings.extend(found.into_iter().map(|it| Finding { door: Some(view.index), ..it }));
     }

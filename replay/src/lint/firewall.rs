@@ -12,7 +12,7 @@ use std::ops::Range;
 use super::shell::{Simple, programs};
 
 /// Which way a command changes a firewall.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Change {
     /// It adds a rule or an element.
     Add,

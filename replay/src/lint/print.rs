@@ -53,11 +53,11 @@ impl Report<'_> {
     /// Writes it for people: the findings with their lines, then the strengths.
     pub(super) fn text(&self, colour: Colour, palette: &Palette) -> String {
         let mut text = String::new();
-        let places = self.places();
-        for (index, file) in self.subject.files.iter().enumerate() {
-            let found = self.findings.iter().zip(&places).filter(|(it, _)| it.file == index);
-            let found: Vec<_> = found.map(|(it, place)| diagnostic(it, *place)).collect();
+        let placed: Vec<_> = self.findings.iter().zip(self.places()).collect();
+        for found in placed.chunk_by(|(one, _), (next, _)| one.file == next.file) {
+            let file = &self.subject.files[found[0].0.file];
             let source = Source { path: &file.path, text: &file.text };
+            let found: Vec<_> = found.iter().map(|(it, place)| diagnostic(it, *place)).collect();
             text += &diagnostics::render(PROGRAM, source, &found, colour);
         }
         if self.findings.is_empty() {

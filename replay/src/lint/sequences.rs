@@ -211,8 +211,11 @@ fn scan_opens(
         Some(most) if sequence.knocks().len() == 1 => {
             format!("one knock leaves max_strays = {most} nothing to count")
         }
+        Some(most) if fate.strays == 0 => {
+            format!("it meets no other port on the way, and max_strays = {most} forgives some")
+        }
         Some(most) => format!(
-            "its knocks meet {} on the way, and max_strays = {most} allows as many",
+            "it meets {} on the way, and max_strays = {most} forgives that",
             Counted(count(fate.strays), "other port")
         ),
     };
@@ -384,9 +387,12 @@ fn first_again(sequence: &Sequence) -> Option<Fault> {
 fn few_knocks(sequence: &Sequence) -> Option<Fault> {
     let number = sequence.knocks().len();
     let missing = ENOUGH_KNOCKS.checked_sub(number).filter(|missing| *missing > 0)?;
+    let sequences = |number: usize| super::numbers::grouped(&super::strength::sequences(number));
     let reason = format!(
-        "the sequence has {}; with four there are 65,536 times as many sequences as with three",
-        Counted(count(number), "knock")
+        "the sequence has {}, so it is one of {}; with four it is one of {}",
+        Counted(count(number), "knock"),
+        sequences(number),
+        sequences(ENOUGH_KNOCKS)
     );
     let more = ",PORT".repeat(missing);
     Some(Fault::new(

@@ -56,7 +56,7 @@ impl Strength {
         let guard = Guard::of(door, sequence);
         let number = sequence.knocks().len();
         let tcp = sequence.knocks().iter().filter(|it| it.protocol == Protocol::Tcp).count();
-        let sequences = BigUint::from(PORTS).pow(u32::try_from(number).unwrap_or(u32::MAX));
+        let sequences = sequences(number);
         let per_packet = guard.per_packet(window(door, rate));
         let is_possible = per_packet != BigUint::ZERO;
         let best = is_possible
@@ -75,6 +75,11 @@ impl Strength {
     pub(super) fn number(&self) -> usize {
         self.knocks.0 + self.knocks.1
     }
+}
+
+/// Returns how many sequences of so many knocks there are.
+pub(super) fn sequences(knocks: usize) -> BigUint {
+    std::iter::repeat_n(BigUint::from(PORTS), knocks).product()
 }
 
 /// How many packets of one source there can be from the first knock on until `seq_timeout` is

@@ -1,7 +1,8 @@
 //! The config to look at, with the places of its keys, and what is found in it.
 
+use std::collections::HashSet;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use knock_engine::config::{Command, Config, Door, Entry, EntryKind, Replacement, outline};
@@ -53,7 +54,7 @@ pub(super) struct Subject<'a> {
     /// The config's file, then those of its one-time sequences.
     pub(super) files: &'a [CheckedFile],
     /// The files that everybody may read, of those.
-    pub(super) world_readable: Vec<PathBuf>,
+    pub(super) world_readable: HashSet<PathBuf>,
     /// What stands in which line of the config.
     pub(super) entries: Vec<Entry>,
     /// For each door its header's place among the entries, and the place of the next header.
@@ -65,7 +66,7 @@ impl<'a> Subject<'a> {
     pub(super) fn new(
         config: &'a Config,
         files: &'a [CheckedFile],
-        world_readable: Vec<PathBuf>,
+        world_readable: HashSet<PathBuf>,
     ) -> Self {
         let entries: Vec<_> = outline(&files[0].text).collect();
         let is_header = |entry: &Entry| matches!(entry.kind, EntryKind::Door | EntryKind::Options);
@@ -83,11 +84,6 @@ impl<'a> Subject<'a> {
         self.config.doors.iter().zip(&self.sections).enumerate().map(|(index, (door, section))| {
             DoorView { index, door, entries: &self.entries[section.clone()] }
         })
-    }
-
-    /// Tells whether everybody may read this file.
-    pub(super) fn is_world_readable(&self, path: &Path) -> bool {
-        self.world_readable.iter().any(|readable| readable == path)
     }
 }
 

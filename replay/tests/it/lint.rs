@@ -6,6 +6,7 @@
 mod codes;
 mod hostile;
 mod output;
+mod published;
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -76,6 +76,7 @@ fn no_link_between_documents_is_broken() {
         "docs/COMPATIBILITY.md",
         "docs/CONFIG.md",
         "docs/FORMATS.md",
+        "docs/LINT.md",
         "docs/LOGS.md",
         "testdata/README.md",
         "testdata/oracle/README.md",

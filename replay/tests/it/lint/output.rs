@@ -1,6 +1,8 @@
 //! What it says, in every format.
 
-use super::Config;
+use std::collections::BTreeSet;
+
+use super::{Config, repository_file};
 
 const SSH: &str = "[options]
 logfile = /var/log/knockd.log
@@ -82,4 +84,27 @@ fn strength_is_told_for_all_kinds_of_doors() {
     let told = config.run("--rate 1000").exits(3).stdout();
     let (_, strengths) = told.split_once("How hard").unwrap();
     insta::assert_snapshot!(strengths);
+}
+
+#[test]
+fn the_lines_in_the_documentation_are_real_and_have_every_field() {
+    let page = repository_file("docs/FORMATS.md");
+    let (_, section) = page.split_once("\n## The lines of `lint`\n").unwrap();
+    let (section, _) = section.split_once("\n## ").unwrap();
+    let examples: BTreeSet<_> = section.lines().filter(|line| line.starts_with("{\"")).collect();
+    let text = "[options]\n[ssh]\nsequence = 7000,8000,9000\n\
+                start_command = ufw allow from %IP% to any port 22\n\
+                stop_command = ufw delete allow from %IP% to any port 2222\n";
+    let told = Config::new("documented", text).run("--format jsonl").exits(3).stdout();
+    let written: BTreeSet<_> = told.lines().collect();
+    assert_eq!(examples.difference(&written).collect::<Vec<_>>(), [&""; 0], "{told}");
+    assert_eq!(examples.len(), 3);
+
+    let rows = section.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
+    let documented: BTreeSet<_> = rows.map(str::to_owned).collect();
+    let objects = told.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let fields: BTreeSet<_> = objects
+        .flat_map(|it| it.as_object().unwrap().keys().cloned().collect::<Vec<_>>())
+        .collect();
+    assert_eq!(fields, documented);
 }
