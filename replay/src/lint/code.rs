@@ -29,6 +29,8 @@ pub enum Code {
     ScanOrder,
     /// `udp-scan`.
     UdpScan,
+    /// `mixed-udp`.
+    MixedUdp,
     /// `flag-scan`.
     FlagScan,
     /// `opens-with`.
@@ -70,12 +72,13 @@ pub enum Code {
 }
 
 /// Each code with its name, how bad it is, and what it says in a line; in the order of [`Code`].
-const TABLE: [(Code, &str, Severity, &str); 22] = {
+const TABLE: [(Code, &str, Severity, &str); 23] = {
     use Severity::{Error, Warning};
     [
         (Code::ScanOpens, "scan-opens", Error, "a plain port scan opens the door"),
         (Code::ScanOrder, "scan-order", Warning, "the ports stand in the order of a scan"),
         (Code::UdpScan, "udp-scan", Error, "UDP knocks only, and a UDP scan is never broken off"),
+        (Code::MixedUdp, "mixed-udp", Warning, "UDP knocks that a scan finds one by one"),
         (Code::FlagScan, "flag-scan", Error, "tcpflags that a scan or ordinary traffic satisfies"),
         (Code::OpensWith, "opens-with", Warning, "the knock of another door opens it too"),
         (Code::FirstAgain, "first-again", Warning, "the first knock comes again in the sequence"),

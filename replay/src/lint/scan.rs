@@ -178,6 +178,32 @@ fn note(output: &Output, fates: &mut [Fate], strays: &mut [usize]) {
     }
 }
 
+/// Knocks at a door, which is numbered 0, with UDP packets to so many other ports in front of each
+/// of its UDP knocks and as many behind it, as in a scan, and tells how that fared.
+pub(super) fn knock_among_udp(door: &Arc<Door>, sequence: &Sequence, others: usize) -> Fate {
+    let (mut fates, mut strays) = ([Fate::default()], [0]);
+    let mut engine = engine(vec![Arc::clone(door)]);
+    let mut sender = Sender::new(SCANNER);
+    let is_other = |port: &u16| sequence.knocks().iter().all(|knock| knock.port.get() != *port);
+    for knock in sequence.knocks() {
+        let others = if knock.protocol == Protocol::Udp { others } else { 0 };
+        let mut others: Vec<_> =
+            all_ports(Order::Ascending).filter(is_other).take(2 * others).collect();
+        let behind = others.split_off(others.len() / 2);
+        for port in others {
+            sender.send(&mut engine, Protocol::Udp, TcpFlags::NONE, port);
+        }
+        sender.send(&mut engine, knock.protocol, door.flags.required(), knock.port.get());
+        for port in behind {
+            sender.send(&mut engine, Protocol::Udp, TcpFlags::NONE, port);
+        }
+    }
+    while let Some(output) = engine.poll_output() {
+        note(&output, &mut fates, &mut strays);
+    }
+    fates[0]
+}
+
 /// Returns all ports in an order.
 pub(super) fn all_ports(order: Order) -> Box<dyn Iterator<Item = u16>> {
     match order {

@@ -13,6 +13,9 @@ use super::ports::service;
 use super::scan::{self, FLAG_PROBES, Fate, Order, Probe, SYN, all_ports, bare};
 use super::subject::{DoorView, Finding, Subject};
 
+/// More ports than an attempt can survive where they are strays.
+const MANY_PORTS: usize = 2_000;
+
 /// The fewest knocks that are not a finding.
 const ENOUGH_KNOCKS: usize = 4;
 
@@ -195,6 +198,7 @@ fn faults(door: &Arc<Door>, sequence: &Sequence, scans: &Scans, number: usize) -
             None => faults.extend(scan_order(door, sequence, scans, number)),
         }
     }
+    faults.extend(mixed_udp(door, sequence));
     faults.extend(first_again(sequence));
     faults.extend(few_knocks(sequence));
     faults.extend(known_ports(sequence));
@@ -297,6 +301,28 @@ fn flag_scan(door: &Door, sequence: &Sequence, scans: &Scans, number: usize) -> 
         None => return None,
     };
     Some(Fault::new(Code::FlagScan, reason, "write tcpflags = syn, or leave tcpflags out"))
+}
+
+/// UDP knocks of a door that has TCP knocks too, where UDP is never a stray.
+fn mixed_udp(door: &Door, sequence: &Sequence) -> Option<Fault> {
+    let knocks = sequence.knocks();
+    let udp = knocks.iter().filter(|knock| knock.protocol == Protocol::Udp).count();
+    // Without strays at all there is a finding already.
+    if udp == 0 || udp == knocks.len() || door.max_strays.is_none() {
+        return None;
+    }
+    if !scan::knock_among_udp(&bare(door, sequence, 0), sequence, MANY_PORTS).opened {
+        return None;
+    }
+    let reason = format!(
+        "{} among TCP knocks, and udp_strays is not on: packets to {} before and after each \
+         break nothing, so who scans all UDP ports need not guess them",
+        Counted(count(udp), "UDP knock"),
+        Counted(count(MANY_PORTS), "other UDP port")
+    );
+    let remedy = "write udp_strays = yes (all UDP to this host is then looked at; ignore_ports \
+                  leaves out what is busy)";
+    Some(Fault::new(Code::MixedUdp, reason, remedy))
 }
 
 /// Ports in a scan's order: what keeps a scan out is `max_strays` alone.

@@ -232,6 +232,35 @@ mod tests {
         assert_eq!(strength("sequence = 7000,8000,7000").random_scans, None);
     }
 
+    #[test]
+    fn a_packet_completes_as_many_sequences_as_the_engine_says() {
+        // Of all sequences that end at the last of the ports that are tried in turn, so many open.
+        for (knocks, max_strays) in [(1_u16, 3_u16), (2, 0), (2, 3), (3, 2), (3, 4)] {
+            let last = knocks + max_strays;
+            let mut sequences = vec![vec![last]];
+            for _ in 1..knocks {
+                let longer = |ports: &Vec<u16>| {
+                    let ports = ports.clone();
+                    (1..=last).map(move |port| [&[port], ports.as_slice()].concat())
+                };
+                sequences = sequences.iter().flat_map(longer).collect();
+            }
+            let text = |ports: &[u16]| {
+                let ports: Vec<_> = ports.iter().map(ToString::to_string).collect();
+                format!("sequence = {}\nmax_strays = {max_strays}", ports.join(","))
+            };
+            let opened = sequences.iter().filter(|ports| {
+                let door = door(&text(ports));
+                let Sequences::Fixed(sequence) = &door.sequences else { unreachable!() };
+                let mut fate = [Fate::default()];
+                scan(&[bare(&door, sequence, 0)], SYN, 1..=last, &mut fate);
+                fate[0].opened
+            });
+            let expected = strength(&text(&sequences[0])).per_packet;
+            assert_eq!(BigUint::from(opened.count()), expected, "{knocks} {max_strays}");
+        }
+    }
+
     /// Calls back with every order of these ports.
     fn each_order(ports: &mut [u16], from: usize, visit: &mut impl FnMut(&[u16])) {
         if from == ports.len() {

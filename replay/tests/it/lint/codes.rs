@@ -33,6 +33,16 @@ const PAIRS: &[Pair] = &[
         "sequence = 7000:udp,9000\nudp_strays = no",
     ),
     Pair(
+        "mixed-udp",
+        "sequence = 7000:udp,9000,8000,9500",
+        "sequence = 7000:udp,9000,8000,9500\nudp_strays = yes",
+    ),
+    Pair(
+        "mixed-udp",
+        "sequence = 7000,9000,8000,9500:udp\nmax_strays = 1024",
+        "sequence = 7000,9000",
+    ),
+    Pair(
         "flag-scan",
         "sequence = 7000,9000,8000\ntcpflags = ack",
         "sequence = 7000,9000,8000\ntcpflags = fin",
@@ -242,7 +252,7 @@ const PAIRS: &[Pair] = &[
 /// Makes a config of a section, with a sequence that has no finding where it has none of its own.
 fn config(section: &str) -> String {
     let sequence =
-        if section.contains("sequence") { "" } else { "sequence = 17001,39000,8002:udp,12003\n" };
+        if section.contains("sequence") { "" } else { "sequence = 17001,39000,8002,12003\n" };
     let command = if section.contains("_command") { "" } else { OPEN };
     format!("[d]\n{sequence}{section}\n{command}\n")
 }
@@ -286,7 +296,7 @@ fn files_that_everybody_may_read_are_found_and_allowed_anywhere() {
     assert_eq!(config.findings().len(), 0);
     let text = format!("[o]\none_time_sequences = once\n{OPEN}\n");
     config.write("knockd.conf", text);
-    config.write("once", "17001,39000,8002:udp,12003\n");
+    config.write("once", "17001,39000,8002,12003\n");
     assert_eq!(config.findings().len(), 0);
     config.set_mode("once", 0o644);
     let findings = config.findings();
@@ -297,8 +307,7 @@ fn files_that_everybody_may_read_are_found_and_allowed_anywhere() {
 #[test]
 fn a_one_time_file_has_one_finding_of_a_code() {
     let config = Config::new("one-time", format!("[o]\none_time_sequences = once\n{OPEN}\n"));
-    config
-        .write("once", "# 7000,8000\n17001,39000,8002:udp,12003\n7000,9000\n7000,9000,8000\n1,x\n");
+    config.write("once", "# 7000,8000\n17001,39000,8002,12003\n7000,9000\n7000,9000,8000\n1,x\n");
     let findings = config.findings();
     let told: Vec<_> = findings
         .iter()
