@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::diff::DiffArgs;
+use crate::lint::{self, LintArgs};
 
 const ABOUT: &str =
     "Replays captures through the knock engine: what would have opened, and why not";
@@ -140,6 +141,14 @@ pub enum Command {
         after_long_help = format!("{DIFF_EXAMPLES}\n{DIFF_EXIT_CODES}")
     )]
     Diff(DiffArgs),
+    /// `lint`.
+    #[command(
+        about = lint::ABOUT,
+        long_about = lint::LONG_ABOUT,
+        after_help = lint::EXIT_CODES,
+        after_long_help = format!("{}\n{}", lint::EXAMPLES, lint::EXIT_CODES)
+    )]
+    Lint(LintArgs),
 }
 
 /// What every subcommand reads, and how it looks.

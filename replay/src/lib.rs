@@ -5,6 +5,7 @@ pub mod diff;
 pub mod explain;
 mod fleet;
 pub mod knockd08;
+pub mod lint;
 pub mod report;
 pub mod run;
 pub mod trace;

@@ -4,7 +4,8 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use knock_replay::cli::{Cli, Command};
-use knock_replay::{PROGRAM, diff, explain, run};
+use knock_replay::lint::Verdict;
+use knock_replay::{PROGRAM, diff, explain, lint, run};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -12,6 +13,10 @@ fn main() -> ExitCode {
         Command::Run(args) => run::run(args).map(|()| ExitCode::SUCCESS),
         Command::Explain(args) => explain::explain(args).map(|()| ExitCode::SUCCESS),
         Command::Diff(args) => diff::diff(args).map(|differs| ExitCode::from(u8::from(differs))),
+        Command::Lint(args) => lint::lint(args).map(|verdict| match verdict {
+            Verdict::Clean => ExitCode::SUCCESS,
+            Verdict::Findings => ExitCode::from(3),
+        }),
     };
     match result {
         Ok(code) => code,

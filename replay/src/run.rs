@@ -269,14 +269,18 @@ fn given_names(args: &RunArgs) -> Vec<String> {
 
 /// Returns the colours for standard output.
 pub(crate) fn palette(when: ColorWhen) -> Palette {
-    let coloured = match when {
+    if is_coloured(when) { Palette::coloured() } else { Palette::plain() }
+}
+
+/// Tells whether standard output gets colours.
+pub(crate) fn is_coloured(when: ColorWhen) -> bool {
+    match when {
         ColorWhen::Always => true,
         ColorWhen::Never => false,
         ColorWhen::Auto => {
             anstream::AutoStream::choice(&io::stdout()) != anstream::ColorChoice::Never
         }
-    };
-    if coloured { Palette::coloured() } else { Palette::plain() }
+    }
 }
 
 /// Returns the columns of the terminal; 80 where there is none.

@@ -23,7 +23,8 @@ pub use door::{
 pub use escape::{escape, is_printable};
 pub use options::{BufferSize, LogFormat, OnStop, Options, RecordSize};
 pub use parse::{
-    KeyGroup, KeyPage, Parsed, key_pages, parse, parse_interfaces, parse_one_time_lines,
+    Entry, EntryKind, KeyGroup, KeyPage, Locator, Parsed, key_pages, outline, parse,
+    parse_interfaces, parse_one_time_lines,
 };
 
 use std::sync::Arc;

@@ -11,9 +11,11 @@ mod flags;
 mod interface;
 mod keys;
 mod list;
+mod locator;
 mod number;
 mod one_time;
 mod options;
+mod outline;
 mod ports;
 mod problem;
 mod sequence;
@@ -28,7 +30,9 @@ use std::ops::Range;
 use std::sync::Arc;
 
 pub use interface::parse_interfaces;
+pub use locator::Locator;
 pub use one_time::parse_one_time_lines;
+pub use outline::{Entry, EntryKind, outline};
 pub use table::{KeyGroup, KeyPage, key_pages};
 
 use self::command::warn_of_unprintable;

@@ -254,7 +254,9 @@ impl Doors {
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (DoorIndex, &DoorState)> {
-        (0..).zip(&self.states)
+        // The states come first: there may be as many as there are numbers, and none is left to
+        // count on to.
+        self.states.iter().zip(0..).map(|(state, index)| (index, state))
     }
 
     /// Returns the doors by name, and among those of one name by their number.
@@ -290,7 +292,7 @@ impl Doors {
         let mut known: HashMap<Profile, usize, FixedState> = HashMap::default();
         self.profiles.clear();
         self.stray_flags = [0; 2];
-        for (index, state) in (0..).zip(&mut self.states) {
+        for (state, index) in self.states.iter_mut().zip(0..) {
             state.profile = None;
             let door = Arc::clone(&state.door);
             let Some(sequence) = state.sequence().filter(|_| door.max_strays.is_some()) else {

@@ -31,6 +31,10 @@ impl Folder {
         fs::write(self.0.join(name), bytes).unwrap();
     }
 
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
     pub(crate) fn command(&self, arguments: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_knock-replay"));
         command.current_dir(&self.0).args(arguments.split(' ').filter(|word| !word.is_empty()));
@@ -137,6 +141,8 @@ fn help() {
     insta::assert_snapshot!("help_run_short", folder.run("run -h").exits(0).stdout());
     insta::assert_snapshot!("help_explain", folder.run("explain --help").exits(0).stdout());
     insta::assert_snapshot!("help_explain_short", folder.run("explain -h").exits(0).stdout());
+    insta::assert_snapshot!("help_lint", folder.run("lint --help").exits(0).stdout());
+    insta::assert_snapshot!("help_lint_short", folder.run("lint -h").exits(0).stdout());
 }
 
 #[test]

@@ -4,6 +4,7 @@ mod cli;
 mod diff;
 mod explain;
 mod golden;
+mod lint;
 mod oracle;
 mod readme;
 mod recording;

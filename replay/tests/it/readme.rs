@@ -80,6 +80,7 @@ fn no_link_between_documents_is_broken() {
         "docs/CONFIG.md",
         "docs/DIFF.md",
         "docs/FORMATS.md",
+        "docs/LINT.md",
         "docs/LOGS.md",
         "docs/RECORDING.md",
         "examples/firewalls/README.md",

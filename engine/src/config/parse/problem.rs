@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::text::skip_byte_order_mark;
+use super::locator::Locator;
 use crate::config::{Diagnostic, Replacement, Severity};
 
 /// A problem that doesn't know its line yet.
@@ -79,15 +79,14 @@ impl Problems {
     /// pass over the text however many there are.
     pub(super) fn locate(mut self, text: &[u8]) -> Vec<Diagnostic> {
         self.0.sort_by_key(|problem| problem.span.start);
-        let mut place =
-            Place { line: 1, column: 1, offset: skip_byte_order_mark(text).span().start };
+        let mut locator = Locator::new(text);
         let diagnostics = self.0.into_iter().map(|problem| {
-            place.advance(text, problem.span.start);
+            let (line, column) = locator.locate(problem.span.start);
             Diagnostic {
                 severity: problem.severity,
                 span: problem.span,
-                line: place.line,
-                column: place.column,
+                line,
+                column,
                 message: problem.message,
                 help: problem.help,
                 replacement: problem.replacement,
@@ -95,36 +94,6 @@ impl Problems {
         });
         diagnostics.collect()
     }
-}
-
-/// A place in the text, as editors count.
-struct Place {
-    offset: usize,
-    line: usize,
-    column: usize,
-}
-
-impl Place {
-    fn advance(&mut self, text: &[u8], offset: usize) {
-        let Some(passed) = text.get(self.offset..offset) else { return };
-        self.offset = offset;
-        let mut lines = passed.rsplit(|&byte| byte == b'\n');
-        let last = lines.next().unwrap_or_default();
-        let breaks = lines.count();
-        if breaks > 0 {
-            self.line += breaks;
-            self.column = 1;
-        }
-        self.column += characters(last);
-    }
-}
-
-/// Counts characters; bytes that are no UTF-8 count as the replacement characters shown for them.
-fn characters(bytes: &[u8]) -> usize {
-    let count = |chunk: std::str::Utf8Chunk<'_>| {
-        chunk.valid().chars().count() + usize::from(!chunk.invalid().is_empty())
-    };
-    bytes.utf8_chunks().map(count).sum()
 }
 
 #[cfg(test)]
@@ -135,17 +104,6 @@ mod tests {
         let mut problems = Problems::default();
         offsets.iter().for_each(|&at| problems.push(Problem::error(at..at, "here")));
         problems.locate(text).iter().map(|problem| (problem.line, problem.column)).collect()
-    }
-
-    #[test]
-    fn columns_count_characters() {
-        let text = "a\n\u{fc}\u{4e2d}x\n\nb".as_bytes();
-        assert_eq!(
-            places(text, &[0, 1, 2, 4, 7, 8, 9, 10, 11]),
-            [(1, 1), (1, 2), (2, 1), (2, 2), (2, 3), (2, 4), (3, 1), (4, 1), (4, 2)]
-        );
-        assert_eq!(places(b"\xef\xbb\xbfab", &[0, 3, 4]), [(1, 1), (1, 1), (1, 2)]);
-        assert_eq!(places(b"\xffab", &[1, 2]), [(1, 2), (1, 3)]);
     }
 
     #[test]

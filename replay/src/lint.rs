@@ -1,0 +1,173 @@
+//! `knock-replay lint`: what is weak or wrong in a config, though the daemon would take it.
+//!
+//! What scans and knocks would do to a door is found by running the engine over them. Commands are
+//! read as far as their text tells what they change; where it doesn't, nothing is said.
+
+mod allow;
+pub mod code;
+mod commands;
+mod files;
+mod firewall;
+mod numbers;
+mod ports;
+mod print;
+mod scan;
+mod sequences;
+mod shell;
+mod strength;
+mod subject;
+
+use std::fs;
+use std::io::{self, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::{Args, ValueEnum};
+use knock_frontend::config_file::{ConfigFile, Strictness};
+use knock_frontend::diagnostics::Colour;
+
+use self::print::Report;
+use self::strength::Strength;
+use self::subject::Subject;
+use crate::PROGRAM;
+use crate::cli::ColorWhen;
+use crate::run::{OutputError, is_coloured, palette};
+
+/// The longest lease that needs no `check_command`.
+pub(crate) const LONG_LEASE: Duration = Duration::from_secs(10 * 60);
+
+/// What the command does, in a line.
+pub(crate) const ABOUT: &str =
+    "Finds what is weak or wrong in a config, and how hard its doors are to guess";
+
+/// What the command does.
+pub(crate) const LONG_ABOUT: &str = "\
+Finds what is weak or wrong in a config, and how hard its doors are to guess.
+
+It looks for sequences that a port scan or another door's knock opens, for commands that don't \
+undo each other, open for everybody or fail for IPv6, and for settings that strangers can turn \
+against you. Port scans are run through the engine. Each finding has a code, its line, the reason \
+and a remedy; docs/LINT.md explains the codes. A comment in the line above a key or a section \
+keeps a finding:
+
+    # lint: allow few-knocks (the service behind it wants a key)
+
+It needs no privileges, runs no command and changes no file.";
+
+/// Examples for the long help.
+pub(crate) const EXAMPLES: &str = "\
+Examples:
+  Look at a config before reloading the daemon:
+    knock-replay lint -c /etc/knockd.conf
+
+  List the findings for a program:
+    knock-replay lint -c knockd.conf --format jsonl | jq -c 'select(.event == \"finding\")'
+
+  How long guessing takes at a million packets a second:
+    knock-replay lint -c knockd.conf --rate 1000000
+";
+
+/// The exit codes.
+pub(crate) const EXIT_CODES: &str = "\
+Exit codes:
+  0  no findings
+  2  it could not run: a wrong command line, an unreadable config or one with errors
+  3  findings";
+
+/// The arguments of `knock-replay lint`.
+#[derive(Args, Debug)]
+pub struct LintArgs {
+    /// The config to look at, a knockd.conf
+    #[arg(short, long, value_name = "FILE", display_order = 0)]
+    pub config: PathBuf,
+
+    /// How to tell it
+    #[arg(long, value_enum, default_value_t = LintFormat::Text, display_order = 1)]
+    pub format: LintFormat,
+
+    /// Packets a second that somebody who guesses sends
+    #[arg(
+        long,
+        value_name = "PPS",
+        default_value_t = 10_000,
+        value_parser = clap::value_parser!(u64).range(1..=1_000_000_000_000),
+        display_order = 1
+    )]
+    pub rate: u64,
+
+    /// When to use colours
+    ///
+    /// With auto, where standard output is a terminal and NO_COLOR is not set.
+    #[arg(
+        long,
+        value_name = "WHEN",
+        value_enum,
+        default_value_t = ColorWhen::Auto,
+        display_order = 2
+    )]
+    pub color: ColorWhen,
+}
+
+/// How lint tells what it found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LintFormat {
+    /// For people: every finding with its line, then how hard each door is to guess
+    Text,
+    /// For programs: one JSON object a line for every finding and every door, then the totals
+    Jsonl,
+}
+
+/// What came of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// There is nothing to say against the config.
+    Clean,
+    /// There are findings.
+    Findings,
+}
+
+/// Looks at a config and writes what is found to standard output.
+///
+/// # Errors
+///
+/// The config can't be read or has errors, or the output can't be written.
+pub fn lint(args: &LintArgs) -> anyhow::Result<Verdict> {
+    let mut read = ConfigFile::read(&args.config)?;
+    if read.config().is_none() {
+        read.show_problems(PROGRAM);
+    }
+    let files = std::mem::take(&mut read.files);
+    let path = args.config.display();
+    let config = read.into_config(Strictness::Lenient).with_context(|| format!("{path}"))?;
+    let world_readable = files.iter().map(|file| &file.path).filter(|path| everybody_reads(path));
+    let subject = Subject::new(&config, &files, world_readable.cloned().collect());
+    let report = examine(&subject, args.rate);
+    let output = match args.format {
+        LintFormat::Text => {
+            let colour = if is_coloured(args.color) { Colour::Always } else { Colour::Never };
+            report.text(colour, &palette(args.color)).into_bytes()
+        }
+        LintFormat::Jsonl => report.jsonl().map_err(OutputError::from)?,
+    };
+    io::stdout().lock().write_all(&output).map_err(OutputError::from)?;
+    Ok(if report.findings.is_empty() { Verdict::Clean } else { Verdict::Findings })
+}
+
+/// Tells whether everybody on the host may read a file; a file that is gone is read by nobody.
+fn everybody_reads(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|file| file.permissions().mode() & 0o004 != 0)
+}
+
+/// Runs all checks.
+fn examine<'a>(subject: &'a Subject<'a>, rate: u64) -> Report<'a> {
+    let mut findings = Vec::new();
+    files::check(subject, &mut findings);
+    let scans = sequences::check(subject, &mut findings);
+    commands::check(subject, &mut findings);
+    let allowed = allow::apply(subject, &mut findings);
+    findings.sort_by_key(|found| (found.file, found.span.start, found.code));
+    let strengths = subject.config.doors.iter().map(|door| Strength::of(door, rate)).collect();
+    Report { subject, findings, allowed, strengths, scans, rate }
+}
