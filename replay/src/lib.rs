@@ -2,6 +2,7 @@
 
 pub mod cli;
 pub mod explain;
+mod fleet;
 pub mod knockd08;
 pub mod report;
 pub mod run;

@@ -1,0 +1,210 @@
+//! One reading of the traces for many configs: what each of them makes of the same packets.
+
+use std::collections::HashSet;
+use std::fs::File;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use knock_engine::config::{Commands, Config, Door, Options, Sequences};
+use knock_engine::local::LocalAddresses;
+use knock_engine::output::Output;
+use knock_engine::packet::{Protocol, TcpFlags};
+use knock_engine::{Engine, HashKey};
+use knock_frontend::recording::Note;
+
+use crate::report::Origin;
+use crate::run::frames::{Candidate, Filter, Frames, Haste, Stretch};
+use crate::run::progress::Progress;
+use crate::trace::Traces;
+
+/// Is told what a config's engine says.
+pub(crate) trait Observer {
+    /// Is told an output of the engine, in order. `origin` is the frame that was handed to the
+    /// engine; `None` where time ran on by itself.
+    fn output(&mut self, output: &Output, origin: Option<Origin>);
+
+    /// Is told of a packet that was handed to the engine, once all its outputs have been told.
+    fn packet(&mut self, _candidate: &Candidate, _engine: &Engine) {}
+}
+
+/// A config at work, and whoever is told of it.
+pub(crate) struct Ship<O> {
+    engine: Engine,
+    pub(crate) observer: O,
+}
+
+/// Configs that are given the same packets.
+pub(crate) struct Fleet<O> {
+    ships: Vec<Ship<O>>,
+    net: Net,
+    haste: Haste,
+    /// Whether the traces may tell the local addresses.
+    takes_addresses: bool,
+    /// Whether any local addresses are known.
+    pub(crate) knows_addresses: bool,
+}
+
+/// What passes only the packets that some config's doors may care for.
+enum Net {
+    /// An engine that has all doors that differ in what they may care for.
+    Merged(Engine),
+    /// The engines themselves: what they care for changes as they use up one-time sequences.
+    Each,
+}
+
+impl<O: Observer> Fleet<O> {
+    /// The key of the engines' tables. No output depends on it (S15).
+    const KEY: HashKey = HashKey([0x7365_7361_6d65, 0x666c_6565_7400]);
+
+    /// Makes an engine for each config. `local` are the local addresses that were given; where
+    /// there are none, the traces may tell.
+    pub(crate) fn new(configs: impl IntoIterator<Item = (Config, O)>, local: &[IpAddr]) -> Self {
+        let addresses = match local {
+            [] => LocalAddresses::Unknown,
+            given => LocalAddresses::Known(given.to_vec()),
+        };
+        let configs: Vec<(Config, O)> = configs.into_iter().collect();
+        let net = Net::of(configs.iter().map(|(config, _)| config));
+        let haste = match net {
+            Net::Merged(_) => Haste::Batch,
+            Net::Each => Haste::One,
+        };
+        let ship = |(config, observer)| {
+            let engine = Engine::new(config, addresses.clone(), Self::KEY);
+            Ship { engine, observer }
+        };
+        Self {
+            ships: configs.into_iter().map(ship).collect(),
+            net,
+            haste,
+            takes_addresses: local.is_empty(),
+            knows_addresses: !local.is_empty(),
+        }
+    }
+
+    /// Reads the traces to their end, and lets time run on until no deadline is left.
+    ///
+    /// # Errors
+    ///
+    /// A trace can't be read; everything before that place has been told then.
+    pub(crate) fn read(
+        &mut self,
+        traces: &mut Traces<File>,
+        progress: &mut Progress,
+    ) -> anyhow::Result<()> {
+        traces.tell_notes();
+        let mut frames = Frames::new(traces, self.haste);
+        let read = loop {
+            progress.update(traces);
+            let stretch = match &self.net {
+                Net::Merged(engine) => frames.read(traces, engine),
+                Net::Each => frames.read(traces, &AnyOf(&self.ships)),
+            };
+            let Stretch { addresses, note, goes_on, .. } = stretch;
+            let told = addresses.or_else(|| note.and_then(|(note, _)| addresses_of(note)));
+            if let Some(addresses) = told.filter(|_| self.takes_addresses) {
+                self.set_local(&LocalAddresses::Known(addresses));
+            }
+            for candidate in frames.batch() {
+                self.judge(candidate);
+            }
+            match goes_on {
+                Ok(true) => {}
+                Ok(false) => break Ok(()),
+                Err(error) => break Err(error),
+            }
+        };
+        for ship in &mut self.ships {
+            while let Some(deadline) = ship.engine.poll_timeout() {
+                ship.engine.handle_timeout(deadline.at);
+                ship.tell(None);
+            }
+        }
+        read
+    }
+
+    /// Returns the observers, in the order of the configs.
+    pub(crate) fn into_observers(self) -> Vec<O> {
+        self.ships.into_iter().map(|ship| ship.observer).collect()
+    }
+
+    fn set_local(&mut self, local: &LocalAddresses) {
+        self.knows_addresses = true;
+        for ship in &mut self.ships {
+            ship.engine.handle_local_addresses(local.clone());
+        }
+    }
+
+    fn judge(&mut self, candidate: &Candidate) {
+        for ship in &mut self.ships {
+            ship.engine.handle_packet(&candidate.packet, candidate.at);
+            ship.tell(Some(candidate.origin));
+            ship.observer.packet(candidate, &ship.engine);
+        }
+    }
+}
+
+impl<O: Observer> Ship<O> {
+    fn tell(&mut self, origin: Option<Origin>) {
+        while let Some(output) = self.engine.poll_output() {
+            self.observer.output(&output, origin);
+        }
+    }
+}
+
+impl Net {
+    fn of<'a>(configs: impl Iterator<Item = &'a Config> + Clone) -> Self {
+        let mut doors: Vec<Arc<Door>> = Vec::new();
+        let mut known = HashSet::new();
+        let is_lasting = |door: &Arc<Door>| matches!(door.sequences, Sequences::Fixed(_));
+        for door in configs.flat_map(|config| &config.doors) {
+            if !is_lasting(door) {
+                return Self::Each;
+            }
+            let bare = bare(door);
+            if known.insert(bare.to_string()) {
+                doors.push(Arc::new(bare));
+            }
+        }
+        if doors.len() > Config::MAX_DOORS {
+            return Self::Each;
+        }
+        let config = Config { options: Options::default(), doors };
+        Self::Merged(Engine::new(config, LocalAddresses::Unknown, HashKey::default()))
+    }
+}
+
+/// Returns a door with nothing but what decides which packets it may care for.
+fn bare(door: &Door) -> Door {
+    Door {
+        name: String::new(),
+        seq_timeout: Duration::ZERO,
+        retransmit_window: Duration::ZERO,
+        cmd_timeout: Duration::ZERO,
+        cooldown: Duration::ZERO,
+        failure_limit: None,
+        // How many are allowed makes no difference, but whether there are any does.
+        max_strays: door.max_strays.map(|_| 0),
+        commands: Commands::default(),
+        ..door.clone()
+    }
+}
+
+struct AnyOf<'a, O>(&'a [Ship<O>]);
+
+impl<O> Filter for AnyOf<'_, O> {
+    fn admits(&self, protocol: Protocol, destination_port: u16, flags: TcpFlags) -> bool {
+        let admits = |ship: &Ship<O>| ship.engine.is_candidate(protocol, destination_port, flags);
+        self.0.iter().any(admits)
+    }
+}
+
+/// Returns the local addresses that a note of a recording tells.
+fn addresses_of(note: Note) -> Option<Vec<IpAddr>> {
+    match note {
+        Note::Begin(beginning) => Some(beginning.local_addresses),
+        Note::LocalAddresses { addresses, .. } => Some(addresses),
+        Note::Config { .. } | Note::Wake { .. } | Note::Command { .. } | Note::End { .. } => None,
+    }
+}
