@@ -5,6 +5,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::stats::{self, StatsArgs};
+use crate::sweep::{self, SweepArgs};
+
 const ABOUT: &str =
     "Replays captures through the knock engine: what would have opened, and why not";
 
@@ -105,6 +108,22 @@ pub enum Command {
         after_long_help = format!("{EXPLAIN_EXAMPLES}\n{EXIT_CODES}")
     )]
     Explain(ExplainArgs),
+    /// `sweep`.
+    #[command(
+        about = sweep::ABOUT,
+        long_about = sweep::LONG_ABOUT,
+        after_help = EXIT_CODES,
+        after_long_help = format!("{}\n{EXIT_CODES}", sweep::EXAMPLES)
+    )]
+    Sweep(SweepArgs),
+    /// `stats`.
+    #[command(
+        about = stats::ABOUT,
+        long_about = stats::LONG_ABOUT,
+        after_help = EXIT_CODES,
+        after_long_help = format!("{}\n{EXIT_CODES}", stats::EXAMPLES)
+    )]
+    Stats(StatsArgs),
 }
 
 /// What every subcommand reads, and how it looks.
@@ -228,6 +247,15 @@ pub enum Format {
     Jsonl,
     /// The totals only
     Summary,
+}
+
+/// How a table is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum TableFormat {
+    /// For people
+    Text,
+    /// For programs: one JSON object a line
+    Jsonl,
 }
 
 /// When to use colours.

@@ -96,14 +96,14 @@ pub fn explain(args: &ExplainArgs) -> anyhow::Result<()> {
 }
 
 /// The traces, such that they can be read more than once.
-struct TraceFiles<'a> {
+pub(crate) struct TraceFiles<'a> {
     paths: &'a [PathBuf],
     /// What came from standard input, where it is read more than once.
     spool: Option<File>,
 }
 
 impl<'a> TraceFiles<'a> {
-    fn open(paths: &'a [PathBuf], is_read_twice: bool) -> anyhow::Result<Self> {
+    pub(crate) fn open(paths: &'a [PathBuf], is_read_twice: bool) -> anyhow::Result<Self> {
         let has_stdin = paths.iter().any(|path| path == Path::new("-"));
         let spool = (has_stdin && is_read_twice).then(|| {
             let mut spool = tempfile::tempfile()?;
@@ -111,12 +111,12 @@ impl<'a> TraceFiles<'a> {
             Ok::<_, io::Error>(spool)
         });
         let spool = spool.transpose().context(
-            "standard input: cannot be kept in a temporary file, as is needed without --source",
+            "standard input: cannot be kept in a temporary file, as is needed to read it twice",
         )?;
         Ok(Self { paths, spool })
     }
 
-    fn traces(&self, on_damage: OnDamage) -> anyhow::Result<Traces<File>> {
+    pub(crate) fn traces(&self, on_damage: OnDamage) -> anyhow::Result<Traces<File>> {
         let mut readers = Vec::with_capacity(self.paths.len());
         for path in self.paths {
             readers.push(match &self.spool {

@@ -4,8 +4,13 @@ pub mod cli;
 pub mod explain;
 mod fleet;
 pub mod knockd08;
+mod knockers;
+mod openings;
 pub mod report;
 pub mod run;
+mod scanners;
+pub mod stats;
+pub mod sweep;
 pub mod trace;
 
 /// The name that messages begin with.

@@ -4,13 +4,15 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use knock_replay::cli::{Cli, Command};
-use knock_replay::{PROGRAM, explain, run};
+use knock_replay::{PROGRAM, explain, run, stats, sweep};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match &cli.command {
         Command::Run(args) => run::run(args),
         Command::Explain(args) => explain::explain(args),
+        Command::Sweep(args) => sweep::sweep(args),
+        Command::Stats(args) => stats::stats(args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

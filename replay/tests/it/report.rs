@@ -394,7 +394,12 @@ fn every_field_and_event_is_documented_with_an_example_that_is_real() {
 #[test]
 fn every_example_in_the_documentation_is_what_the_program_writes() {
     let told: String = every_event().iter().map(Scene::jsonl).collect();
-    let examples: Vec<&str> = FORMATS.lines().filter(|line| line.starts_with("{\"")).collect();
+    // Those of `sweep` and `stats` are compared where these run.
+    let others = ["{\"event\":\"sweep_", "{\"event\":\"stats_"];
+    let is_of_run = |line: &&str| {
+        line.starts_with("{\"") && !others.iter().any(|other| line.starts_with(other))
+    };
+    let examples: Vec<&str> = FORMATS.lines().filter(is_of_run).collect();
     assert!(examples.len() > 10, "{}", examples.len());
     for example in examples {
         let compact_damage = "\"damage\":[{";
