@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::data::{LoadFiles, local_addresses};
-use crate::load::FILTER;
+use crate::load::{FILTER, Load};
 use crate::measure::{is_out_of_time, limited};
 
 /// A program that reads the captures.
@@ -23,11 +23,23 @@ pub enum Contender {
     Knockd,
     /// `knock-replay run`.
     Replay,
+    /// `knock-replay sweep` of 60 values.
+    Sweep,
 }
 
 impl Contender {
     /// All contenders, in the order in which they take turns.
-    pub const ALL: [Self; 4] = [Self::Cat, Self::Tcpdump, Self::Knockd, Self::Replay];
+    pub const ALL: [Self; 5] = [Self::Cat, Self::Tcpdump, Self::Knockd, Self::Replay, Self::Sweep];
+
+    /// How many times one run of `knock-replay` a sweep of 60 values may take on background
+    /// traffic.
+    pub const SWEEP_LIMIT: f64 = 3.0;
+
+    /// Tells whether it is measured on a load.
+    #[must_use]
+    pub fn takes_part(self, load: Load) -> bool {
+        self != Self::Sweep || load == Load::P1
+    }
 }
 
 impl fmt::Display for Contender {
@@ -37,6 +49,7 @@ impl fmt::Display for Contender {
             Self::Tcpdump => "tcpdump",
             Self::Knockd => "knockd 0.8",
             Self::Replay => "knock-replay",
+            Self::Sweep => "sweep of 60",
         })
     }
 }
@@ -73,6 +86,13 @@ impl Programs {
             // Without KNOCK_OUT the shim runs no command and prints nothing: knockd's own work.
             Contender::Knockd => self.knockd(files),
             Contender::Replay => self.replay(files, "summary"),
+            Contender::Sweep => {
+                let mut command = Command::new(&self.replay);
+                command.args(["sweep", "-c"]).arg(&files.config).arg("--local");
+                command.arg(local_addresses()).args(["--door", "bench"]);
+                command.args(["--set", "seq_timeout=1s..60s"]).arg(&files.trace);
+                command
+            }
         }
     }
 

@@ -57,12 +57,14 @@ pub fn markdown(rows: &[Row]) -> String {
                 rows.iter().find(|other| other.load == row.load && other.contender == contender)?;
             measured(row).map(|usage| usage.cpu)
         };
-        write_row(&mut text, row, cpu_of(Contender::Tcpdump), cpu_of(Contender::Cat));
+        let bases = [Contender::Tcpdump, Contender::Cat, Contender::Replay].map(cpu_of);
+        write_row(&mut text, row, bases);
     }
     text
 }
 
-fn write_row(text: &mut String, row: &Row, tcpdump: Option<Duration>, cat: Option<Duration>) {
+/// Writes a row; `bases` is the CPU time of tcpdump, cat and one run.
+fn write_row(text: &mut String, row: &Row, [tcpdump, cat, run]: [Option<Duration>; 3]) {
     let usage = measured(row);
     let to_tcpdump = usage.zip(tcpdump).map(|(usage, base)| ratio(usage.cpu, base));
     let to_cat = usage.zip(cat).map(|(usage, base)| ratio(usage.cpu, base));
@@ -78,6 +80,10 @@ fn write_row(text: &mut String, row: &Row, tcpdump: Option<Duration>, cat: Optio
     };
     let wanted = match row.contender {
         Contender::Replay => verdicts(row.load.wanted(), usage, to_tcpdump, to_cat),
+        Contender::Sweep => {
+            let to_run = usage.zip(run).map(|(usage, base)| ratio(usage.cpu, base));
+            verdict(Contender::SWEEP_LIMIT, "x knock-replay", to_run)
+        }
         Contender::Cat | Contender::Tcpdump | Contender::Knockd => String::new(),
     };
     // Writing to a string cannot fail.
@@ -151,6 +157,7 @@ mod tests {
             row(Contender::Tcpdump, usage(1000, 9_000_000), Opens::None),
             row(Contender::Knockd, Outcome::OutOfTime(60), Opens::Unknown),
             row(Contender::Replay, usage(330, 16_000_001), Opens::Counted(99)),
+            row(Contender::Sweep, usage(980, 20_000_000), Opens::None),
         ];
         let text = markdown(&rows);
         let lines: Vec<&str> = text.lines().skip(2).collect();
@@ -161,6 +168,8 @@ mod tests {
             "| P1 | knock-replay | 0.330 | 0.33 | 1.65 | 0.660 | 16.0 | 99 of 100 | \
              at most 0.35 x tcpdump: met; at most 1.6 x cat: **not met**; \
              at most 16 MB: **not met** |",
+            "| P1 | sweep of 60 | 0.980 | 0.98 | 4.90 | 1.960 | 20.0 |  | \
+             at most 3 x knock-replay: met |",
         ];
         assert_eq!(lines, expected);
     }

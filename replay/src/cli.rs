@@ -7,6 +7,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::diff::DiffArgs;
 use crate::lint::{self, LintArgs};
+use crate::stats::{self, StatsArgs};
+use crate::sweep::{self, SweepArgs};
 
 const ABOUT: &str =
     "Replays captures through the knock engine: what would have opened, and why not";
@@ -149,6 +151,22 @@ pub enum Command {
         after_long_help = format!("{}\n{}", lint::EXAMPLES, lint::EXIT_CODES)
     )]
     Lint(LintArgs),
+    /// `sweep`.
+    #[command(
+        about = sweep::ABOUT,
+        long_about = sweep::LONG_ABOUT,
+        after_help = EXIT_CODES,
+        after_long_help = format!("{}\n{EXIT_CODES}", sweep::EXAMPLES)
+    )]
+    Sweep(SweepArgs),
+    /// `stats`.
+    #[command(
+        about = stats::ABOUT,
+        long_about = stats::LONG_ABOUT,
+        after_help = EXIT_CODES,
+        after_long_help = format!("{}\n{EXIT_CODES}", stats::EXAMPLES)
+    )]
+    Stats(StatsArgs),
 }
 
 /// What every subcommand reads, and how it looks.
@@ -272,6 +290,15 @@ pub enum Format {
     Jsonl,
     /// The totals only
     Summary,
+}
+
+/// How a table is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum TableFormat {
+    /// For people
+    Text,
+    /// For programs: one JSON object a line
+    Jsonl,
 }
 
 /// When to use colours.

@@ -111,7 +111,7 @@ impl<'a> TraceFiles<'a> {
             Ok::<_, io::Error>(spool)
         });
         let spool = spool.transpose().context(
-            "standard input: cannot be kept in a temporary file, as is needed without --source",
+            "standard input: cannot be kept in a temporary file, as is needed to read it twice",
         )?;
         Ok(Self { paths, spool })
     }

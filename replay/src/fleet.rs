@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::fs::File;
 use std::net::IpAddr;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,9 +11,11 @@ use knock_engine::config::{Commands, Config, Door, Options, Sequences};
 use knock_engine::local::LocalAddresses;
 use knock_engine::output::Output;
 use knock_engine::packet::{Protocol, TcpFlags};
+use knock_engine::time::Timestamp;
 use knock_engine::{Engine, HashKey};
 use knock_frontend::recording::Note;
 
+use crate::knockers::Knockers;
 use crate::report::Origin;
 use crate::run::frames::{Candidate, Filter, Frames, Haste, Stretch};
 use crate::run::progress::Progress;
@@ -28,6 +31,33 @@ pub(crate) trait Observer {
     fn packet(&mut self, _candidate: &Candidate, _engine: &Engine) {}
 }
 
+/// Is told of packets beside the engines, also of some that concern no door.
+pub(crate) trait Listener {
+    /// Tells which packets it wants to be told of, by protocol, port and flags alone.
+    fn admits(&self, protocol: Protocol, destination_port: u16, flags: TcpFlags) -> bool;
+
+    /// Is told of the local addresses, where they are known, before any packet.
+    fn local_addresses(&mut self, local: &LocalAddresses);
+
+    /// Is told of a packet, of those that it wants or that some door may care for, in order. The
+    /// engines have said what they say to it.
+    fn packet(&mut self, candidate: &Candidate);
+}
+
+/// A listener that wants to be told of nothing.
+struct Nobody;
+
+impl Listener for Nobody {
+    #[inline]
+    fn admits(&self, _protocol: Protocol, _destination_port: u16, _flags: TcpFlags) -> bool {
+        false
+    }
+
+    fn local_addresses(&mut self, _local: &LocalAddresses) {}
+
+    fn packet(&mut self, _candidate: &Candidate) {}
+}
+
 /// A config at work, and whoever is told of it.
 pub(crate) struct Ship<O> {
     engine: Engine,
@@ -39,6 +69,11 @@ pub(crate) struct Fleet<O> {
     ships: Vec<Ship<O>>,
     net: Net,
     haste: Haste,
+    /// The sources whose packets the engines are given; `None` for all.
+    only: Option<Only>,
+    /// The packets of a batch that the engines are given, and to which time they are woken before.
+    given: Vec<(usize, Option<Timestamp>)>,
+    addresses: LocalAddresses,
     /// Whether the traces may tell the local addresses.
     takes_addresses: bool,
     /// Whether any local addresses are known.
@@ -78,9 +113,24 @@ impl<O: Observer> Fleet<O> {
             ships: configs.into_iter().map(ship).collect(),
             net,
             haste,
+            only: None,
+            given: Vec::new(),
+            addresses,
             takes_addresses: local.is_empty(),
             knows_addresses: !local.is_empty(),
         }
+    }
+
+    /// Gives the engines only the packets of these sources, where that suffices.
+    ///
+    /// `config` tells what concerns a door: in that, all configs must agree.
+    pub(crate) fn only(&mut self, knockers: &Rc<Knockers>, config: &Config) {
+        self.only = knockers.suffice.then(|| Only {
+            knockers: Rc::clone(knockers),
+            engine: Engine::new(config.clone(), self.addresses.clone(), Self::KEY),
+            now: Timestamp::ZERO,
+            wake: None,
+        });
     }
 
     /// Reads the traces to their end, and lets time run on until no deadline is left.
@@ -93,22 +143,37 @@ impl<O: Observer> Fleet<O> {
         traces: &mut Traces<File>,
         progress: &mut Progress,
     ) -> anyhow::Result<()> {
+        self.read_beside(traces, progress, &mut Nobody)
+    }
+
+    /// Like [`Fleet::read`], with a listener beside the engines.
+    ///
+    /// # Errors
+    ///
+    /// A trace can't be read; everything before that place has been told then.
+    pub(crate) fn read_beside(
+        &mut self,
+        traces: &mut Traces<File>,
+        progress: &mut Progress,
+        listener: &mut impl Listener,
+    ) -> anyhow::Result<()> {
+        listener.local_addresses(&self.addresses);
         traces.tell_notes();
         let mut frames = Frames::new(traces, self.haste);
         let read = loop {
             progress.update(traces);
             let stretch = match &self.net {
-                Net::Merged(engine) => frames.read(traces, &**engine),
-                Net::Each => frames.read(traces, &AnyOf(&self.ships)),
+                Net::Merged(engine) => frames.read(traces, &Either(&**engine, listener)),
+                Net::Each => frames.read(traces, &Either(&AnyOf(&self.ships), listener)),
             };
             let Stretch { addresses, note, goes_on, .. } = stretch;
             let told = addresses.or_else(|| note.and_then(|(note, _)| addresses_of(note)));
             if let Some(addresses) = told.filter(|_| self.takes_addresses) {
-                self.set_local(&LocalAddresses::Known(addresses));
+                self.set_local(LocalAddresses::Known(addresses));
+                listener.local_addresses(&self.addresses);
             }
-            for candidate in frames.batch() {
-                self.judge(candidate);
-            }
+            self.judge(frames.batch());
+            frames.batch().iter().for_each(|candidate| listener.packet(candidate));
             match goes_on {
                 Ok(true) => {}
                 Ok(false) => break Ok(()),
@@ -129,19 +194,71 @@ impl<O: Observer> Fleet<O> {
         self.ships.into_iter().map(|ship| ship.observer).collect()
     }
 
-    fn set_local(&mut self, local: &LocalAddresses) {
+    fn set_local(&mut self, local: LocalAddresses) {
         self.knows_addresses = true;
-        for ship in &mut self.ships {
-            ship.engine.handle_local_addresses(local.clone());
-        }
+        let engines = self.ships.iter_mut().map(|ship| &mut ship.engine);
+        let engines = engines.chain(self.only.as_mut().map(|only| &mut only.engine));
+        engines.for_each(|engine| engine.handle_local_addresses(local.clone()));
+        self.addresses = local;
     }
 
-    fn judge(&mut self, candidate: &Candidate) {
-        for ship in &mut self.ships {
-            ship.engine.handle_packet(&candidate.packet, candidate.at);
-            ship.tell(Some(candidate.origin));
-            ship.observer.packet(candidate, &ship.engine);
+    /// Lets every engine judge a batch at a time: what it remembers stays in the processor's cache.
+    fn judge(&mut self, batch: &[Candidate]) {
+        let Self { ships, only, given, .. } = self;
+        given.clear();
+        match only {
+            Some(only) => {
+                let chosen = batch.iter().enumerate();
+                given.extend(chosen.filter_map(|(index, it)| Some((index, only.choose(it)?))));
+            }
+            None => given.extend((0..batch.len()).map(|index| (index, None))),
         }
+        for ship in ships {
+            ship.engine.anticipate(given.iter().map(|(index, _)| batch[*index].packet.source));
+            for (index, wake) in given.iter() {
+                let candidate = &batch[*index];
+                if let Some(at) = wake {
+                    ship.engine.handle_timeout(*at);
+                    ship.tell(None);
+                }
+                ship.engine.handle_packet(&candidate.packet, candidate.at);
+                ship.tell(Some(candidate.origin));
+                ship.observer.packet(candidate, &ship.engine);
+            }
+        }
+    }
+}
+
+/// The sources whose packets the engines are given.
+struct Only {
+    knockers: Rc<Knockers>,
+    /// Never judges: it knows what concerns a door.
+    engine: Engine,
+    /// The time that all packets have reached (S1).
+    now: Timestamp,
+    /// The time that the engines have to be told of: other sources' packets have reached it.
+    wake: Option<Timestamp>,
+}
+
+impl Only {
+    /// A clock that goes back by more than that was set (S1).
+    const TOLERANCE: Duration = Duration::from_secs(1);
+
+    /// Tells whether the engines are given a packet; with it, to which time they are woken before.
+    fn choose(&mut self, Candidate { packet, at, .. }: &Candidate) -> Option<Option<Timestamp>> {
+        let is_chosen = self.knockers.contains(packet.source);
+        if self.engine.concerns(packet) {
+            // Whoever sets the clock back sets it for all.
+            if at.saturating_add(Self::TOLERANCE) < self.now {
+                self.now = *at;
+                return Some(self.wake.take());
+            }
+            self.now = self.now.max(*at);
+            if !is_chosen {
+                self.wake = Some(self.now);
+            }
+        }
+        is_chosen.then(|| self.wake.take())
     }
 }
 
@@ -192,6 +309,17 @@ fn bare(door: &Door) -> Door {
     }
 }
 
+/// Passes what the doors may care for, or the listener.
+struct Either<'a, F, L>(&'a F, &'a L);
+
+impl<F: Filter, L: Listener> Filter for Either<'_, F, L> {
+    #[inline]
+    fn admits(&self, protocol: Protocol, destination_port: u16, flags: TcpFlags) -> bool {
+        self.0.admits(protocol, destination_port, flags)
+            || self.1.admits(protocol, destination_port, flags)
+    }
+}
+
 struct AnyOf<'a, O>(&'a [Ship<O>]);
 
 impl<O> Filter for AnyOf<'_, O> {
@@ -202,7 +330,7 @@ impl<O> Filter for AnyOf<'_, O> {
 }
 
 /// Returns the local addresses that a note of a recording tells.
-fn addresses_of(note: Note) -> Option<Vec<IpAddr>> {
+pub(crate) fn addresses_of(note: Note) -> Option<Vec<IpAddr>> {
     match note {
         Note::Begin(beginning) => Some(beginning.local_addresses),
         Note::LocalAddresses { addresses, .. } => Some(addresses),

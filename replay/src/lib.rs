@@ -5,9 +5,14 @@ pub mod diff;
 pub mod explain;
 mod fleet;
 pub mod knockd08;
+mod knockers;
 pub mod lint;
+mod openings;
 pub mod report;
 pub mod run;
+mod scanners;
+pub mod stats;
+pub mod sweep;
 pub mod trace;
 
 /// The name that messages begin with.

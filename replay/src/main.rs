@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use knock_replay::cli::{Cli, Command};
 use knock_replay::lint::Verdict;
-use knock_replay::{PROGRAM, diff, explain, lint, run};
+use knock_replay::{PROGRAM, diff, explain, lint, run, stats, sweep};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -17,6 +17,8 @@ fn main() -> ExitCode {
             Verdict::Clean => ExitCode::SUCCESS,
             Verdict::Findings => ExitCode::from(3),
         }),
+        Command::Sweep(args) => sweep::sweep(args).map(|()| ExitCode::SUCCESS),
+        Command::Stats(args) => stats::stats(args).map(|()| ExitCode::SUCCESS),
     };
     match result {
         Ok(code) => code,

@@ -15,7 +15,8 @@ use knock_benches::machine;
 use knock_benches::measure::{self, Run, Usage};
 use knock_benches::table::{self, Opens, Outcome, Row};
 
-/// Measure `knock-replay run` beside cat, tcpdump and knockd, and print the medians as a table.
+/// Measure `knock-replay run` beside cat, tcpdump and knockd, a sweep of 60 values beside it, and
+/// print the medians as a table.
 ///
 /// Makes the captures where they are missing and builds `knock-replay`. First checks that every
 /// honest knock opens its door, and no other; then everybody reads every capture in turn. Exits
@@ -122,7 +123,7 @@ fn bench(
     let has_knockd = programs.shim.exists() && programs.knockd.exists();
     let expected_opens = load.plan(scale).opens;
     let mut rows = Vec::new();
-    for contender in Contender::ALL {
+    for contender in Contender::ALL.into_iter().filter(|it| it.takes_part(load)) {
         let missing = contender == Contender::Knockd && !has_knockd;
         let opens = if missing { Opens::Unknown } else { opens(programs, contender, files)? };
         if let Opens::Counted(count) = opens {
@@ -175,7 +176,7 @@ fn measure_in_turn(
 
 fn opens(programs: &Programs, contender: Contender, files: &LoadFiles) -> Result<Opens> {
     Ok(match contender {
-        Contender::Cat | Contender::Tcpdump => Opens::None,
+        Contender::Cat | Contender::Tcpdump | Contender::Sweep => Opens::None,
         Contender::Knockd => programs.knockd_opens(files)?.map_or(Opens::Unknown, Opens::Counted),
         Contender::Replay => Opens::Counted(programs.replay_opens(files)?),
     })

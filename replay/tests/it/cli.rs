@@ -35,6 +35,10 @@ impl Folder {
         self.0.join(name)
     }
 
+    pub(crate) fn read(&self, name: &str) -> Vec<u8> {
+        fs::read(self.0.join(name)).unwrap()
+    }
+
     pub(crate) fn command(&self, arguments: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_knock-replay"));
         command.current_dir(&self.0).args(arguments.split(' ').filter(|word| !word.is_empty()));

@@ -10,4 +10,7 @@ mod readme;
 mod recording;
 mod refusals;
 mod report;
+mod stats;
+mod sweep;
+mod tables;
 mod trace;

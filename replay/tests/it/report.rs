@@ -394,8 +394,8 @@ fn every_field_and_event_is_documented_with_an_example_that_is_real() {
 #[test]
 fn every_example_in_the_documentation_is_what_the_program_writes() {
     let told: String = every_event().iter().map(Scene::jsonl).collect();
-    // Those of lint are compared where it is tested.
-    let (formats, _) = FORMATS.split_once("\n## The lines of `lint`\n").unwrap();
+    // Those of the other commands are compared where these are tested.
+    let (formats, _) = FORMATS.split_once("\n## The lines of `").unwrap();
     let examples: Vec<&str> = formats.lines().filter(|line| line.starts_with("{\"")).collect();
     assert!(examples.len() > 10, "{}", examples.len());
     for example in examples {
