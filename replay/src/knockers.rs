@@ -23,6 +23,8 @@ use crate::trace::Traces;
 #[derive(Debug, Default)]
 pub(crate) struct Knockers {
     groups: HashSet<IpAddr, FixedState>,
+    /// Sources at doors that sent any knock.
+    touches: usize,
     /// Whether their packets alone are enough to know what becomes of them.
     pub(crate) suffice: bool,
 }
@@ -68,11 +70,21 @@ impl Knockers {
             config.doors.iter().all(|door| matches!(door.sequences, Sequences::Fixed(_)));
         let most = usize::try_from(config.options.max_attempts).unwrap_or(usize::MAX);
         let suffice = are_fixed && sent.len() <= most;
+        let touches = sent.len();
         let is_chosen = |(_, door): (IpAddr, usize), bits: u32| {
             doors.contains(&door) && bits & steps.whole[door] == steps.whole[door]
         };
         let chosen = sent.into_iter().filter(|(pair, bits)| is_chosen(*pair, *bits));
-        Ok(Self { groups: chosen.map(|((source, _), _)| group(source)).collect(), suffice })
+        Ok(Self {
+            groups: chosen.map(|((source, _), _)| group(source)).collect(),
+            touches,
+            suffice,
+        })
+    }
+
+    /// Returns about how many sources an engine that is given their packets has to remember.
+    pub(crate) fn load(&self) -> usize {
+        if self.suffice { self.groups.len() } else { self.touches }
     }
 
     /// Tells whether a source is one of them.

@@ -239,8 +239,10 @@ struct Runs {
 }
 
 impl Work<'_> {
-    /// How many engines work at a time: each has tables of its own.
+    /// The most engines that work at a time.
     const AT_A_TIME: usize = 64;
+    /// How many sources these remember together, each engine for itself, in some 100 bytes each.
+    const MOST_SOURCES: usize = 1 << 21;
     /// The most openings that are kept of all runs together.
     const MOST_OPENINGS: usize = 1 << 26;
 
@@ -279,9 +281,10 @@ impl Work<'_> {
         );
         let mut made: Vec<Made> = Vec::with_capacity(trials.len());
         let mut outcome = Ok(());
+        let at_a_time = (Self::MOST_SOURCES / knockers.load().max(1)).clamp(4, Self::AT_A_TIME);
         let mut trials = trials.into_iter().peekable();
         while trials.peek().is_some() {
-            let some: Vec<Trial> = trials.by_ref().take(Self::AT_A_TIME).collect();
+            let some: Vec<Trial> = trials.by_ref().take(at_a_time).collect();
             let configs = some.iter().map(|trial| {
                 let mut config = self.config.clone();
                 config.doors[self.index] = Arc::clone(&trial.door);

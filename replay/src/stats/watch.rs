@@ -86,7 +86,7 @@ pub(super) struct Watch {
 
 impl Watch {
     /// The most pairs of a source and a door that are kept.
-    pub(super) const LIMIT: usize = 1 << 17;
+    pub(super) const LIMIT: usize = 1 << 18;
 
     pub(super) fn new(
         config: &Config,
