@@ -5,6 +5,12 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::expect::help::{
+    RECORD_ABOUT, RECORD_EXAMPLES, RECORD_LONG_ABOUT, TEST_ABOUT, TEST_EXAMPLES, TEST_EXIT_CODES,
+    TEST_LONG_ABOUT,
+};
+use crate::expect::{RecordArgs, TestArgs};
+
 const ABOUT: &str =
     "Replays captures through the knock engine: what would have opened, and why not";
 
@@ -105,6 +111,22 @@ pub enum Command {
         after_long_help = format!("{EXPLAIN_EXAMPLES}\n{EXIT_CODES}")
     )]
     Explain(ExplainArgs),
+    /// `test`.
+    #[command(
+        about = TEST_ABOUT,
+        long_about = TEST_LONG_ABOUT,
+        after_help = TEST_EXIT_CODES,
+        after_long_help = format!("{TEST_EXAMPLES}\n{TEST_EXIT_CODES}")
+    )]
+    Test(TestArgs),
+    /// `record`.
+    #[command(
+        about = RECORD_ABOUT,
+        long_about = RECORD_LONG_ABOUT,
+        after_help = EXIT_CODES,
+        after_long_help = format!("{RECORD_EXAMPLES}\n{EXIT_CODES}")
+    )]
+    Record(RecordArgs),
 }
 
 /// What every subcommand reads, and how it looks.

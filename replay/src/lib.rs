@@ -1,6 +1,7 @@
 //! Replays captures through the knock engine.
 
 pub mod cli;
+pub mod expect;
 pub mod explain;
 pub mod knockd08;
 pub mod report;
