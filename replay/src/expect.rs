@@ -145,6 +145,15 @@ pub fn test(args: &TestArgs) -> anyhow::Result<Verdict> {
     tester.finish()
 }
 
+/// Reads the text of an expectation file, and returns the names of its cases.
+///
+/// # Errors
+///
+/// Tells what is wrong with it, each with its place.
+pub fn case_names(text: &str) -> Result<Vec<String>, Vec<Diagnostic>> {
+    file::parse(text).map(|cases| cases.into_iter().map(|case| case.name).collect())
+}
+
 /// Reads expectation files, and shows all that is wrong with them.
 fn read_files(paths: &[PathBuf]) -> anyhow::Result<Vec<ExpectFile>> {
     let mut files = Vec::with_capacity(paths.len());
@@ -221,7 +230,10 @@ impl<'a> Tester<'a> {
                     problem::show(&file.path, file.text.as_bytes(), &found);
                     Came::Troubled(located(&found))
                 }
-                Trouble::Other(error) => Came::Troubled(told(&error)),
+                // What is an option elsewhere is a key of a case.
+                Trouble::Other(error) => {
+                    Came::Troubled(told(&error).replace("--resync", "resync = true"))
+                }
             });
             self.tell(&CaseResult { path: &file.path, case, came })?;
         }

@@ -257,7 +257,7 @@ impl Reader<'_> {
             self.wrong(at, "this case has no name", "name = \"what it shows\"");
             return None;
         };
-        let line = self.text[..name.span().start].matches('\n').count() + 1;
+        let line = self.problems.line(name.span().start);
         let name = name.get_ref().clone();
         let is_without = raw.config.is_none() && raw.config_text.is_none();
         let config = self.config(raw.config, raw.config_text);
@@ -344,7 +344,7 @@ impl Reader<'_> {
         if known.is_none() {
             let message = format!("{} is no event", quote(name.get_ref()));
             let help = format!("one of {}", EVENTS.join(", "));
-            let problem = locate(self.text, name.span(), &message, &help);
+            let problem = self.problems.locate(name.span(), &message, &help);
             self.problems.add(suggest(self.text, problem, name.get_ref(), EVENTS.into_iter()));
         }
         known

@@ -4,8 +4,10 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::Context as _;
+use knock_frontend::format::Counted;
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
+use super::page::MOST;
 use super::result::{Came, CaseResult, Told};
 
 /// Gathers results. How long a case took is left out: the same files give the same report.
@@ -72,15 +74,21 @@ fn message(failures: &[Told]) -> String {
     format!("expected {}{more}", first.unwrap_or_default())
 }
 
-/// All failures, with what explains them.
+/// The first failures, with what explains them.
 fn description(failures: &[Told]) -> String {
     let mut text = String::new();
-    for told in failures {
+    let mut told_already: Vec<&str> = Vec::new();
+    for told in failures.iter().take(MOST) {
         let (expected, got) = (&told.sides.expected, &told.sides.got);
         text.push_str(&format!("expected  {expected}\ngot       {got}\n"));
-        if !told.why.is_empty() {
+        if !told.why.is_empty() && !told_already.contains(&told.why.as_str()) {
+            told_already.push(&told.why);
             text.push_str(&format!("\n{}\n\n", told.why));
         }
+    }
+    if failures.len() > MOST {
+        let more = Counted((failures.len() - MOST) as u64, "more difference");
+        text.push_str(&format!("and {more}\n"));
     }
     text
 }

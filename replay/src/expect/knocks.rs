@@ -3,7 +3,7 @@
 //! A line is what one source sends: its address, `-> DESTINATION` where that matters, and packets
 //! behind commas. Time begins at 0 in every line, so several lines happen side by side.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::{Range, RangeInclusive};
 use std::time::Duration;
@@ -90,6 +90,9 @@ impl Script {
     /// The most packets of a case, lost ones included.
     pub(super) const MAX_PACKETS: u64 = 1_000_000;
 
+    /// The most lines of a case.
+    pub(super) const MAX_LINES: usize = 100_000;
+
     /// Reads a text of knocks.
     ///
     /// # Errors
@@ -103,13 +106,15 @@ impl Script {
             if !line.trim().is_empty() {
                 lines.extend(parser.line(number, line));
             }
-        }
-        if parser.packets > Self::MAX_PACKETS {
-            parser.wrong.push(Wrong {
-                at: 0..text.len(),
-                message: format!("these are {} packets", parser.packets),
-                help: format!("a case has at most {}", Self::MAX_PACKETS),
-            });
+            if parser.packets > Self::MAX_PACKETS || lines.len() > Self::MAX_LINES {
+                let most = format!(
+                    "a case has at most {} packets, on {} lines",
+                    Self::MAX_PACKETS,
+                    Self::MAX_LINES
+                );
+                parser.wrong(line.trim(), "up to here these are too many packets", &most);
+                break;
+            }
         }
         if parser.wrong.is_empty() { Ok(Self { lines }) } else { Err(parser.wrong) }
     }
@@ -246,13 +251,16 @@ impl<'a> Parser<'a> {
             destination = Some(address);
         }
         let mut volleys = Vec::new();
-        let mut known: Vec<(Protocol, RangeInclusive<u16>)> = Vec::new();
+        let mut known: HashSet<(Protocol, u16)> = HashSet::new();
         let mut end = Duration::ZERO;
         let first = (head, words.collect::<Vec<_>>());
         let rest = parts.map(|part| (part, part.split_whitespace().collect()));
         for (part, words) in std::iter::once(first).chain(rest) {
             let volley = self.volley(part, &words)?;
             self.packets = self.packets.saturating_add(volley.packets());
+            if self.packets > Script::MAX_PACKETS {
+                return None;
+            }
             end = match volley.when {
                 When::After(gap) => end.saturating_add(gap),
                 When::At(time) => time,
@@ -262,16 +270,12 @@ impl<'a> Parser<'a> {
                 self.wrong(part.trim(), "this is sent too late", "a case lasts at most 100 years");
                 return None;
             }
-            let is_known = |(protocol, ports): &(Protocol, RangeInclusive<u16>)| {
-                *protocol == volley.protocol
-                    && ports.start() <= volley.ports.start()
-                    && ports.end() >= volley.ports.end()
-            };
-            if volley.fate == Fate::Retransmitted && !known.iter().any(is_known) {
+            let ports = || volley.ports.clone().map(|port| (volley.protocol, port));
+            if volley.fate == Fate::Retransmitted && !ports().all(|port| known.contains(&port)) {
                 let help = "send it once before, on the same line";
                 self.wrong(part.trim(), "there is nothing to retransmit", help);
             }
-            known.push((volley.protocol, volley.ports.clone()));
+            known.extend(ports());
             volleys.push(volley);
         }
         Some(Line { number, source, destination, volleys })
@@ -429,7 +433,7 @@ mod tests {
     fn a_million_packets_are_the_most() {
         assert!(Script::parse("198.51.100.7 7000/tcp x1000000").is_ok());
         let wrong = Script::parse("198.51.100.7 7000/tcp x1000000, 1/udp").unwrap_err();
-        assert_eq!(wrong[0].message, "these are 1000001 packets");
+        assert_eq!(wrong[0].help, "a case has at most 1000000 packets, on 100000 lines");
         assert!(Script::parse("198.51.100.7 0-65535/tcp x4294967295 every 1h").is_err());
     }
 }

@@ -10,7 +10,7 @@ use super::result::{Came, CaseResult, Counts, Told};
 use crate::report::style::Palette;
 
 /// The most failures of a case that are shown.
-const MOST: usize = 20;
+pub(super) const MOST: usize = 20;
 
 /// Lays a case out: one line, and for a failure what was expected beside what came, and why.
 pub(super) fn case(result: &CaseResult<'_>, palette: &Palette, width: usize) -> String {

@@ -15,22 +15,39 @@ const SHOWN: usize = 48;
 /// The problems of one file, in the order in which they were found.
 pub(super) struct Problems<'a> {
     text: &'a str,
+    lines: Lines,
     found: Vec<Diagnostic>,
 }
 
 impl<'a> Problems<'a> {
-    pub(super) const fn new(text: &'a str) -> Self {
-        Self { text, found: Vec::new() }
+    /// The most that are kept: nobody reads more.
+    const MOST: usize = 1_000;
+
+    pub(super) fn new(text: &'a str) -> Self {
+        Self { text, lines: Lines::new(text), found: Vec::new() }
     }
 
     /// Notes what is wrong at a place, and the way out.
     pub(super) fn push(&mut self, span: Range<usize>, message: &str, help: &str) {
-        self.found.push(locate(self.text, span, message, help));
+        let problem = self.locate(span, message, help);
+        self.add(problem);
     }
 
     /// Notes a problem that was located already.
     pub(super) fn add(&mut self, problem: Diagnostic) {
-        self.found.push(problem);
+        if self.found.len() < Self::MOST {
+            self.found.push(problem);
+        }
+    }
+
+    /// Makes a problem without noting it.
+    pub(super) fn locate(&self, span: Range<usize>, message: &str, help: &str) -> Diagnostic {
+        located(self.text, &self.lines, span, (message, help))
+    }
+
+    /// Returns the number of a place's line, counted from 1.
+    pub(super) fn line(&self, place: usize) -> usize {
+        self.lines.of(place)
     }
 
     /// Returns the problems in the order of the file.
@@ -40,17 +57,44 @@ impl<'a> Problems<'a> {
     }
 }
 
+/// Where the lines of a text begin.
+struct Lines(Vec<usize>);
+
+impl Lines {
+    fn new(text: &str) -> Self {
+        let behind_breaks = text.match_indices('\n').map(|(place, _)| place + 1);
+        Self([0].into_iter().chain(behind_breaks).collect())
+    }
+
+    /// Returns the number of a place's line, counted from 1.
+    fn of(&self, place: usize) -> usize {
+        self.0.partition_point(|start| *start <= place)
+    }
+
+    fn start(&self, line: usize) -> usize {
+        self.0.get(line.saturating_sub(1)).copied().unwrap_or_default()
+    }
+}
+
 /// Makes a problem of a message, which may have anything in it.
 pub(super) fn locate(text: &str, span: Range<usize>, message: &str, help: &str) -> Diagnostic {
+    located(text, &Lines::new(text), span, (message, help))
+}
+
+fn located(
+    text: &str,
+    lines: &Lines,
+    span: Range<usize>,
+    (message, help): (&str, &str),
+) -> Diagnostic {
     let start = floor(text, span.start);
     let end = floor(text, span.end).max(start);
-    let before = &text[..start];
-    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+    let line = lines.of(start);
     Diagnostic {
         severity: Severity::Error,
         span: start..end,
-        line: before.matches('\n').count() + 1,
-        column: before[line_start..].chars().count() + 1,
+        line,
+        column: text[lines.start(line)..start].chars().count() + 1,
         message: printable(message),
         help: Some(printable(help)),
         replacement: None,

@@ -160,7 +160,8 @@ fn change(
         }
     }
     if matches!(expect, Item::ArrayOfTables(tables) if tables.is_empty()) {
-        *expect = Item::Value(Array::new().into());
+        table.remove("expect");
+        table.insert("expect", Item::Value(Array::new().into()));
     }
     Ok(())
 }
@@ -250,9 +251,8 @@ fn set(table: &mut dyn TableLike, key: &str, mut value: Value) {
 fn set_count(table: &mut dyn TableLike, count: u64) {
     table.remove("at_least");
     table.remove("at_most");
-    if count == 1 {
-        table.remove("count");
-    } else {
+    // One is what holds without the key; where it is there, its comment may be too.
+    if count != 1 || table.contains_key("count") {
         set(table, "count", number(count));
     }
 }
@@ -283,15 +283,42 @@ fn remove(expect: &mut Item, index: usize) {
         Item::ArrayOfTables(tables) => {
             tables.remove(index);
         }
-        Item::Value(Value::Array(array)) => {
-            array.remove(index);
-            if array.is_empty() {
-                array.set_trailing("");
-                array.set_trailing_comma(false);
-            }
-        }
+        Item::Value(Value::Array(array)) => remove_inline(array, index),
         Item::None | Item::Value(_) | Item::Table(_) => {}
     }
+}
+
+/// Removes an entry with the comments above and behind it; one behind the entry before it stands
+/// in front of this one, and stays.
+fn remove_inline(array: &mut Array, index: usize) {
+    let before = prefix(array, index).to_owned();
+    array.remove(index);
+    let behind = match array.get(index) {
+        Some(_) => prefix(array, index),
+        None => trailing(array),
+    };
+    if let (Some((kept, _)), Some(line)) = (before.split_once('\n'), behind.find('\n')) {
+        let joined = format!("{}{}", kept.trim_end(), &behind[line..]);
+        match array.get_mut(index) {
+            Some(next) => next.decor_mut().set_prefix(joined),
+            None => array.set_trailing(joined),
+        }
+    }
+    if array.is_empty() && trailing(array).trim().is_empty() {
+        array.set_trailing("");
+        array.set_trailing_comma(false);
+    }
+}
+
+/// Returns what stands in front of an entry.
+fn prefix(array: &Array, index: usize) -> &str {
+    let prefix = array.get(index).and_then(|entry| entry.decor().prefix());
+    prefix.and_then(|text| text.as_str()).unwrap_or_default()
+}
+
+/// Returns what stands behind the last entry and its comma.
+fn trailing(array: &Array) -> &str {
+    array.trailing().as_str().unwrap_or_default()
 }
 
 fn add(expect: &mut Item, entry: &Entry) {
@@ -312,16 +339,12 @@ fn add_table(tables: &mut ArrayOfTables, entry: &Entry) {
 
 fn add_inline(array: &mut Array, entry: &Entry) {
     let mut value = Value::InlineTable(entry.table());
-    let lines = "\n    ";
-    let is_by_lines = match array.get(0) {
-        Some(first) => {
-            let prefix = first.decor().prefix().and_then(|prefix| prefix.as_str());
-            prefix.is_some_and(|prefix| prefix.contains('\n'))
-        }
-        None => true,
-    };
-    if is_by_lines {
-        value.decor_mut().set_prefix(lines);
+    let is_empty = array.is_empty();
+    let first = prefix(array, 0);
+    if is_empty || first.contains('\n') {
+        let indent = first.rsplit_once('\n').map_or("    ", |(_, indent)| indent);
+        let comment = trailing(array).trim_end();
+        value.decor_mut().set_prefix(format!("{comment}\n{indent}"));
         array.set_trailing("\n");
         array.set_trailing_comma(true);
     } else {

@@ -5,8 +5,10 @@ use std::cell::RefCell;
 use std::io::{self, Write};
 use std::net::IpAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use ipnet::IpNet;
+use knock_engine::config::Door;
 use knock_engine::local::LocalAddresses;
 use knock_engine::output::{Action, Event, Output};
 use knock_engine::packet::Packet;
@@ -17,6 +19,7 @@ use super::matching::Failure;
 use super::seen::Seen;
 use super::stage::{Played, Stage, Warnings};
 use crate::explain::{self, Feed};
+use crate::report::block::wrap;
 use crate::report::style::Palette;
 use crate::report::{Command, Doors, Origin, Pace, Report, Text, TextOptions, Totals};
 
@@ -67,15 +70,25 @@ pub(super) fn explain(
     }
     stage.run(&doors, Box::new(Inquiry { answers }), Warnings::Hidden)?;
     let mut told: Vec<String> = pages.iter().map(Page::text).collect();
-    let asked: Vec<_> = questions
-        .iter()
-        .zip(&told)
-        .enumerate()
-        .filter(|(_, (_, told))| told.is_empty())
-        .filter_map(|(index, (question, _))| Some((index, question.one(&stage.config.doors)?)))
-        .collect();
-    for (index, sentence) in sentences(stage, local, &asked)? {
-        told[index] = sentence;
+    let mut asked = Vec::new();
+    for (index, question) in
+        questions.iter().enumerate().filter(|(index, _)| told[*index].is_empty())
+    {
+        let Some(door) = question.one_door(&stage.config.doors) else { continue };
+        let sources = question.sources(&stage.traffic);
+        asked.extend(sources.into_iter().map(|source| (index, (source, door))));
+    }
+    for (index, (source, _), sentence) in sentences(stage, local, &asked)? {
+        if !told[index].is_empty() {
+            told[index].push('\n');
+        }
+        // What is an option there is a key here.
+        let sentence = sentence.replace("--local", "local");
+        let head = source.to_string();
+        let indent = head.chars().count() + 2;
+        let lines = wrap(&sentence, width.saturating_sub(indent).max(30));
+        let lines = lines.join(&format!("\n{:indent$}", ""));
+        told[index].push_str(&format!("{head}  {lines}"));
     }
     Ok(told)
 }
@@ -85,7 +98,7 @@ fn sentences(
     stage: &Stage,
     local: LocalAddresses,
     asked: &[(usize, explain::Asked)],
-) -> anyhow::Result<Vec<(usize, String)>> {
+) -> anyhow::Result<Vec<(usize, explain::Asked, String)>> {
     if asked.is_empty() {
         return Ok(Vec::new());
     }
@@ -101,8 +114,8 @@ fn sentences(
             explain::tell(config, local, &pairs, Feed::Packets(packets))?
         }
     };
-    let indices = asked.iter().map(|(index, _)| *index);
-    Ok(indices.zip(told).collect())
+    let told = asked.iter().zip(told).map(|((index, pair), sentence)| (*index, *pair, sentence));
+    Ok(told.collect())
 }
 
 /// Whose attempts explain a failure.
@@ -136,15 +149,31 @@ impl Question {
             && self.source.is_none_or(|net| source.is_some_and(|source| net.contains(&source)))
     }
 
-    /// Returns the one source and door that it is about.
-    fn one(&self, doors: &[std::sync::Arc<knock_engine::config::Door>]) -> Option<explain::Asked> {
-        let source = self.source.filter(|net| net.prefix_len() == net.max_prefix_len())?;
-        let door = match &self.door {
-            Some(name) => doors.iter().position(|door| door.name == *name)?,
-            None if doors.len() == 1 => 0,
-            None => return None,
-        };
-        Some((source.addr(), door))
+    /// Returns the one door that it is about.
+    fn one_door(&self, doors: &[Arc<Door>]) -> Option<usize> {
+        match &self.door {
+            Some(name) => doors.iter().position(|door| door.name == *name),
+            None => (doors.len() == 1).then_some(0),
+        }
+    }
+
+    /// Returns the source that it is about; where that is any one, the first that sent knocks
+    /// which were written out.
+    fn sources(&self, traffic: &Played) -> Vec<IpAddr> {
+        const MOST: usize = 3;
+        if let Some(net) = self.source.filter(|net| net.prefix_len() == net.max_prefix_len()) {
+            return vec![net.addr()];
+        }
+        let mut sources = Vec::new();
+        if let Played::Knocks { packets, .. } = traffic {
+            for source in packets.iter().map(|candidate| candidate.packet.source) {
+                let is_meant = self.source.is_none_or(|net| net.contains(&source));
+                if is_meant && !sources.contains(&source) && sources.len() < MOST {
+                    sources.push(source);
+                }
+            }
+        }
+        sources
     }
 }
 

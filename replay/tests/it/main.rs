@@ -1,6 +1,7 @@
 //! The tests of `knock-replay`, as a library and as a program, in one binary: it links once.
 
 mod cli;
+mod expect;
 mod explain;
 mod golden;
 mod oracle;

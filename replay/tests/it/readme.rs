@@ -77,6 +77,7 @@ fn no_link_between_documents_is_broken() {
         "docs/CONFIG.md",
         "docs/FORMATS.md",
         "docs/LOGS.md",
+        "docs/TESTS.md",
         "testdata/README.md",
         "testdata/oracle/README.md",
     ];
