@@ -6,6 +6,11 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::diff::DiffArgs;
+use crate::expect::help::{
+    RECORD_ABOUT, RECORD_EXAMPLES, RECORD_LONG_ABOUT, TEST_ABOUT, TEST_EXAMPLES, TEST_EXIT_CODES,
+    TEST_LONG_ABOUT,
+};
+use crate::expect::{RecordArgs, TestArgs};
 use crate::lint::{self, LintArgs};
 use crate::stats::{self, StatsArgs};
 use crate::sweep::{self, SweepArgs};
@@ -167,6 +172,22 @@ pub enum Command {
         after_long_help = format!("{}\n{EXIT_CODES}", stats::EXAMPLES)
     )]
     Stats(StatsArgs),
+    /// `test`.
+    #[command(
+        about = TEST_ABOUT,
+        long_about = TEST_LONG_ABOUT,
+        after_help = TEST_EXIT_CODES,
+        after_long_help = format!("{TEST_EXAMPLES}\n{TEST_EXIT_CODES}")
+    )]
+    Test(TestArgs),
+    /// `record`.
+    #[command(
+        about = RECORD_ABOUT,
+        long_about = RECORD_LONG_ABOUT,
+        after_help = EXIT_CODES,
+        after_long_help = format!("{RECORD_EXAMPLES}\n{EXIT_CODES}")
+    )]
+    Record(RecordArgs),
 }
 
 /// What every subcommand reads, and how it looks.

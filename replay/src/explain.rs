@@ -7,6 +7,7 @@
 //! The traces are read twice where no source is given: once to see which sources touched a knock
 //! port at all, and once to judge.
 
+mod asked;
 mod door_story;
 mod guard;
 mod page;
@@ -32,6 +33,7 @@ use knock_engine::wire::{self, LinkType, Undecoded};
 use knock_engine::{Disregard, Engine, HashKey};
 use knock_frontend::format::Counted;
 
+pub(crate) use self::asked::{Asked, Feed, tell};
 use self::page::{Extent, Page};
 use self::story::{Belongs, Others, Seen, Stories, Verdict};
 use self::watch::KnockPorts;

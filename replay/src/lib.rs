@@ -2,6 +2,7 @@
 
 pub mod cli;
 pub mod diff;
+pub mod expect;
 pub mod explain;
 mod fleet;
 pub mod knockd08;

@@ -1,7 +1,7 @@
 //! `knock-replay run`: trace, wire, engine, report, in one direction.
 
 pub(crate) mod frames;
-mod judge;
+pub(crate) mod judge;
 pub(crate) mod link;
 pub(crate) mod original;
 pub(crate) mod progress;
@@ -134,7 +134,7 @@ fn run_original(args: &RunArgs) -> anyhow::Result<()> {
 }
 
 /// Whoever decides about the frames of a run, and tells what came of them.
-trait Judge {
+pub(crate) trait Judge {
     /// Reads the traces to their end.
     fn read(&mut self, traces: &mut Traces<File>, progress: &mut Progress) -> anyhow::Result<()>;
     /// What was counted so far.

@@ -113,7 +113,6 @@ impl Watched {
     }
 
     /// Watches these sources.
-    #[cfg(test)]
     pub(super) fn these(sources: impl Iterator<Item = IpAddr>) -> Self {
         Self { sources: sources.collect(), only: None, unwatched: 0 }
     }

@@ -412,6 +412,16 @@ impl<W: Write> Text<W> {
         }
     }
 
+    /// Writes what still waits, and no totals.
+    ///
+    /// # Errors
+    ///
+    /// Fails where the output can't be written.
+    pub(crate) fn finish_without_totals(&mut self) -> io::Result<()> {
+        self.release(Timestamp::MAX)?;
+        self.out.flush()
+    }
+
     /// Writes the blocks that nothing can explain better any more.
     fn release(&mut self, now: Timestamp) -> io::Result<()> {
         while let Some(block) = self.queue.pop_ready(now) {

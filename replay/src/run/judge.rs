@@ -19,7 +19,7 @@ use crate::report::{Command, Doors, LocalOrigin, Origin, Report, Totals};
 use crate::trace::Traces;
 
 /// An engine at work, with what it tells and what is counted.
-pub(super) struct Session {
+pub(crate) struct Session {
     engine: Engine,
     doors: Doors,
     totals: Totals,
@@ -34,7 +34,7 @@ impl Session {
     /// The key of the engine's tables. No output depends on it (S15).
     const KEY: HashKey = HashKey([0x736573616d65, 0x6b6e6f636b]);
 
-    pub(super) fn new(
+    pub(crate) fn new(
         (config, doors): (Config, Doors),
         local: LocalAddresses,
         totals: Totals,
@@ -57,8 +57,12 @@ impl Session {
         if is_lasting && !self.live { Haste::Batch } else { Haste::One }
     }
 
-    /// Judges the candidates that were read.
-    fn judge_batch(&mut self, batch: &[Candidate]) -> std::io::Result<()> {
+    /// Judges packets, be they read or written out.
+    ///
+    /// # Errors
+    ///
+    /// The report can't be written.
+    pub(crate) fn judge_batch(&mut self, batch: &[Candidate]) -> std::io::Result<()> {
         self.engine.anticipate(batch.iter().map(|candidate| candidate.packet.source));
         for Candidate { packet, at, origin } in batch {
             self.tell_waiting(None)?;

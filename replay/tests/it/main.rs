@@ -2,6 +2,7 @@
 
 mod cli;
 mod diff;
+mod expect;
 mod explain;
 mod golden;
 mod lint;

@@ -84,6 +84,7 @@ fn no_link_between_documents_is_broken() {
         "docs/LOGS.md",
         "docs/RECORDING.md",
         "examples/firewalls/README.md",
+        "docs/TESTS.md",
         "testdata/README.md",
         "testdata/oracle/README.md",
     ];
