@@ -80,18 +80,34 @@ fn page(mut command: Command, rest: &Rest) -> anyhow::Result<File> {
     for subcommand in &subcommands {
         write_subcommand(&mut page, subcommand);
     }
-    let mut parts = Vec::new();
-    for command in subcommands.iter().copied().chain([&command]) {
-        let text = command.get_after_long_help().or_else(|| command.get_after_help());
-        for part in text.map(|text| help::read(&text.to_string())).unwrap_or_default() {
-            if !parts.contains(&part) {
-                parts.push(part);
-            }
-        }
-    }
+    let parts = parts(&command, &subcommands);
     write_parts(&mut page, &parts, &rest.files)?;
     page.see_also(rest.see_also);
     Ok(File { path: format!("man/man1/{name}.1").into(), text: page.finish() })
+}
+
+/// A part of the text below the help, and the subcommands that end in it; none where the program
+/// itself is all that does.
+struct Owned {
+    part: help::Part,
+    owners: Vec<String>,
+}
+
+/// Returns the parts of all texts, each once.
+fn parts(program: &Command, subcommands: &[&Command]) -> Vec<Owned> {
+    let mut parts: Vec<Owned> = Vec::new();
+    for &command in subcommands.iter().chain([&program]) {
+        let owner =
+            (command.get_name() != program.get_name()).then(|| command.get_name().to_owned());
+        let text = command.get_after_long_help().or_else(|| command.get_after_help());
+        for part in text.map(|text| help::read(&text.to_string())).unwrap_or_default() {
+            match parts.iter_mut().find(|owned| owned.part == part) {
+                Some(owned) => owned.owners.extend(owner.clone()),
+                None => parts.push(Owned { part, owners: owner.iter().cloned().collect() }),
+            }
+        }
+    }
+    parts
 }
 
 fn shown_subcommands(command: &Command) -> impl Iterator<Item = &Command> {
@@ -145,18 +161,20 @@ const SECTIONS: [(&str, &[&str]); 4] = [
     ("EXAMPLES", &["Examples"]),
 ];
 
+/// Returns the section that a part begins.
+fn section_of(owned: &Owned) -> Option<usize> {
+    SECTIONS.iter().position(|(_, headings)| headings.contains(&&*owned.part.heading))
+}
+
 /// Writes the sections, in the order that man pages have, and the files among them. A heading that
 /// has no section of its own belongs to the one before it.
 fn write_parts(
     page: &mut Page,
-    parts: &[help::Part],
+    parts: &[Owned],
     files: &[(&'static str, String)],
 ) -> anyhow::Result<()> {
-    let section_of = |part: &help::Part| {
-        SECTIONS.iter().position(|(_, headings)| headings.contains(&&*part.heading))
-    };
     if let Some(first) = parts.first() {
-        anyhow::ensure!(section_of(first).is_some(), "no section for {:?}", first.heading);
+        anyhow::ensure!(section_of(first).is_some(), "no section for {:?}", first.part.heading);
     }
     for (index, (title, _)) in SECTIONS.iter().enumerate() {
         if *title == "EXAMPLES" && !files.is_empty() {
@@ -166,23 +184,42 @@ fn write_parts(
                 page.text(text);
             }
         }
-        let (mut section, mut is_begun) = (None, false);
-        for part in parts {
-            let own = section_of(part);
-            section = own.or(section);
-            if section != Some(index) {
-                continue;
-            }
-            if !is_begun {
-                page.section(title);
-                is_begun = true;
-            }
-            if own.is_none() {
-                page.paragraph();
-                page.text(&format!("{}:", part.heading));
-            }
-            help::write(page, &part.blocks);
-        }
+        write_section(page, index, title, parts);
     }
     Ok(())
+}
+
+fn write_section(page: &mut Page, index: usize, title: &str, parts: &[Owned]) {
+    let begun = parts.iter().filter(|owned| section_of(owned) == Some(index)).count();
+    let mut section = None;
+    let mut is_begun = false;
+    for owned in parts {
+        let own = section_of(owned);
+        section = own.or(section);
+        if section != Some(index) {
+            continue;
+        }
+        if !is_begun {
+            page.section(title);
+        }
+        let introduction = match own {
+            None => Some(format!("{}:", owned.part.heading)),
+            // Each subcommand may have its own.
+            Some(_) if begun > 1 && !owned.owners.is_empty() => {
+                Some(format!("With `{}`:", owned.owners.join("`, `")))
+            }
+            Some(_) => None,
+        };
+        if let Some(introduction) = introduction {
+            if is_begun {
+                page.paragraph();
+            }
+            page.text(&introduction);
+            if matches!(owned.part.blocks.first(), Some(help::Block::Paragraph(_))) {
+                page.paragraph();
+            }
+        }
+        is_begun = true;
+        help::write(page, &owned.part.blocks);
+    }
 }
