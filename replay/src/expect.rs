@@ -25,7 +25,7 @@ mod why;
 mod words;
 
 use std::fs::File;
-use std::io::{self, BufWriter, Read as _, Write};
+use std::io::{self, Read as _, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
@@ -195,7 +195,7 @@ struct Tester<'a> {
     args: &'a TestArgs,
     palette: Palette,
     width: usize,
-    out: BufWriter<Box<dyn Write>>,
+    out: Box<dyn Write>,
     counts: Counts,
     coverage: Coverage,
     junit: Junit,
@@ -209,7 +209,7 @@ impl<'a> Tester<'a> {
             args,
             palette: run::palette(args.color),
             width: run::width(),
-            out: BufWriter::new(Box::new(io::stdout())),
+            out: Box::new(io::stdout()),
             counts: Counts::default(),
             coverage: Coverage::default(),
             junit: Junit::new(),
@@ -239,7 +239,7 @@ impl<'a> Tester<'a> {
         }
         let shown = update.map(|update| update.finish(&self.palette)).transpose()?;
         if let (Some(shown), TestFormat::Text) = (shown, self.args.format) {
-            self.out.write_all(shown.as_bytes()).map_err(OutputError::from)?;
+            self.write(shown.as_bytes())?;
         }
         Ok(())
     }
@@ -279,19 +279,31 @@ impl<'a> Tester<'a> {
 
     fn tell(&mut self, result: &CaseResult<'_>) -> Result<(), OutputError> {
         self.counts.count(&result.came);
+        self.junit.note(result);
         match self.args.format {
             TestFormat::Text => {
                 let text = page::case(result, &self.palette, self.width);
-                self.out.write_all(text.as_bytes())?;
+                self.write(text.as_bytes())?;
             }
             TestFormat::Jsonl => {
                 let mut line = Vec::new();
                 lines::append_case(result, &mut line)?;
-                self.out.write_all(&line)?;
+                self.write(&line)?;
             }
         }
-        self.junit.note(result);
         Ok(())
+    }
+
+    /// Writes something that shall appear at once. Where nobody reads any more the cases are run
+    /// all the same: the exit code and the JUnit report are to be right.
+    fn write(&mut self, text: &[u8]) -> Result<(), OutputError> {
+        match self.out.write_all(text).and_then(|()| self.out.flush()) {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                self.out = Box::new(io::sink());
+                Ok(())
+            }
+            written => Ok(written?),
+        }
     }
 
     const fn wants_coverage(&self) -> bool {
@@ -316,7 +328,7 @@ impl<'a> Tester<'a> {
                     .map_err(OutputError::from)?;
             }
         }
-        self.out.write_all(&told).and_then(|()| self.out.flush()).map_err(OutputError::from)?;
+        self.write(&told)?;
         if self.assumed > 0 {
             PROGRAM.note(&format_args!(
                 "local addresses unknown in {}: every unicast destination counts as local (local = \

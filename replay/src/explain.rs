@@ -33,7 +33,7 @@ use knock_engine::wire::{self, LinkType, Undecoded};
 use knock_engine::{Disregard, Engine, HashKey};
 use knock_frontend::format::Counted;
 
-pub(crate) use self::asked::{Asked, Feed, tell};
+pub(crate) use self::asked::{Asked, Feed, tell, tried};
 use self::page::{Extent, Page};
 use self::story::{Belongs, Others, Seen, Stories, Verdict};
 use self::watch::KnockPorts;

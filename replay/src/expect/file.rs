@@ -38,6 +38,14 @@ pub(super) const EVENTS: [&str; 16] = [
 /// The largest file, in bytes.
 pub(super) const MAX_BYTES: u64 = 16 << 20;
 
+/// The most entries of a case that are not about one source.
+const MAX_GENERAL: usize = 1_000;
+
+/// Tells whether a network is a single address.
+pub(super) fn is_one_address(source: IpNet) -> bool {
+    source.prefix_len() == source.max_prefix_len()
+}
+
 /// A case: a config, its traffic, and what is expected of the two.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Case {
@@ -182,7 +190,7 @@ pub(super) fn parse(text: &str) -> Result<Vec<Case>, Vec<Diagnostic>> {
         let at = error.span().unwrap_or(0..0);
         vec![locate(text, at, error.message(), "docs/TESTS.md describes every key")]
     })?;
-    let mut reader = Reader { text, problems: Problems::new(text) };
+    let mut reader = Reader { text, problems: Problems::new(text), names: BTreeMap::new() };
     let RawFile { config, config_text, local, case } = raw;
     let common = Common {
         local: reader.addresses(local.as_deref().unwrap_or_default()),
@@ -205,6 +213,8 @@ struct Common {
 struct Reader<'a> {
     text: &'a str,
     problems: Problems<'a>,
+    /// The names so far, with their lines.
+    names: BTreeMap<String, usize>,
 }
 
 impl Reader<'_> {
@@ -258,6 +268,10 @@ impl Reader<'_> {
             return None;
         };
         let line = self.problems.line(name.span().start);
+        if let Some(earlier) = self.names.insert(name.get_ref().clone(), line) {
+            let help = format!("the case of line {earlier} has it already");
+            self.wrong(name.span(), "two cases have this name", &help);
+        }
         let name = name.get_ref().clone();
         let is_without = raw.config.is_none() && raw.config_text.is_none();
         let config = self.config(raw.config, raw.config_text);
@@ -279,7 +293,8 @@ impl Reader<'_> {
             self.wrong(at, "this case expects nothing at all", help);
         }
         let expect = raw.expect.unwrap_or_default().into_iter();
-        let expect = expect.filter_map(|raw| self.expectation(raw)).collect();
+        let expect: Vec<_> = expect.filter_map(|raw| self.expectation(raw)).collect();
+        self.limit(&expect);
         let place = |path: Spanned<String>| {
             let at = path.span();
             Place { it: path.into_inner().into(), at }
@@ -287,6 +302,16 @@ impl Reader<'_> {
         let one_time = raw.one_time.into_iter().map(|(door, path)| (door, place(path))).collect();
         let (config, traffic) = (config?, traffic?);
         Some(Case { name, line, config, one_time, local, traffic, exhaustive, expect })
+    }
+
+    /// Each event is compared with every entry that is not of one source: there can't be many.
+    fn limit(&mut self, expect: &[Expectation]) {
+        let is_general = |wants: &&Expectation| !wants.source.is_some_and(is_one_address);
+        if let Some(first) = expect.iter().filter(is_general).nth(MAX_GENERAL) {
+            let help = "give entries a source, or make several cases";
+            let message = format!("more than {MAX_GENERAL} entries are about many sources");
+            self.wrong(first.at.clone(), message, help);
+        }
     }
 
     fn traffic(

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::file::{Case, Expectation};
+use super::file::{Case, Expectation, is_one_address};
 use super::seen::{CameTo, Happening, Seen};
 
 /// The most times that a failure tells.
@@ -159,7 +159,7 @@ impl Index {
         let mut index = Self { exact: HashMap::new(), general: Vec::new() };
         for (number, wants) in expectations.iter().enumerate() {
             match wants.source {
-                Some(net) if net.prefix_len() == net.max_prefix_len() => {
+                Some(net) if is_one_address(net) => {
                     index.exact.entry((wants.event, net.addr())).or_default().push(number);
                 }
                 Some(_) | None => index.general.push(number),

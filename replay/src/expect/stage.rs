@@ -215,6 +215,8 @@ impl Stage {
         match &self.traffic {
             Played::Captures { .. } => {
                 let mut traces = self.traces()?;
+                // A recording of the daemon tells its local addresses in notes.
+                traces.tell_notes();
                 let (local, origin) = self.local(&traces);
                 let mut session = Session::new(config, local, totals(origin), report);
                 let mut progress = Progress::new(false);
@@ -259,9 +261,7 @@ impl Stage {
         if paths.iter().any(|path| path == Path::new("-")) {
             bail!("-: a case can't read standard input: name a file");
         }
-        let mut traces = Traces::open(paths, run::on_damage(*resync))?;
-        traces.tell_notes();
-        Ok(traces)
+        Ok(Traces::open(paths, run::on_damage(*resync))?)
     }
 }
 

@@ -14,7 +14,7 @@ use knock_engine::output::{Action, Event, Output};
 use knock_engine::packet::Packet;
 use knock_engine::time::Timestamp;
 
-use super::file::Case;
+use super::file::{Case, is_one_address};
 use super::matching::Failure;
 use super::seen::Seen;
 use super::stage::{Played, Stage, Warnings};
@@ -71,11 +71,15 @@ pub(super) fn explain(
     stage.run(&doors, Box::new(Inquiry { answers }), Warnings::Hidden)?;
     let mut told: Vec<String> = pages.iter().map(Page::text).collect();
     let mut asked = Vec::new();
+    let mut known: Option<Vec<IpAddr>> = None;
     for (index, question) in
         questions.iter().enumerate().filter(|(index, _)| told[*index].is_empty())
     {
         let Some(door) = question.one_door(&stage.config.doors) else { continue };
-        let sources = question.sources(&stage.traffic);
+        if known.is_none() {
+            known = Some(tried(stage, &local)?);
+        }
+        let sources = question.sources(known.as_deref().unwrap_or_default());
         asked.extend(sources.into_iter().map(|source| (index, (source, door))));
     }
     for (index, (source, _), sentence) in sentences(stage, local, &asked)? {
@@ -157,23 +161,28 @@ impl Question {
         }
     }
 
-    /// Returns the source that it is about; where that is any one, the first that sent knocks
-    /// which were written out.
-    fn sources(&self, traffic: &Played) -> Vec<IpAddr> {
+    /// Returns the sources that it is about; where that can be any, the first of those that tried.
+    fn sources(&self, tried: &[IpAddr]) -> Vec<IpAddr> {
         const MOST: usize = 3;
-        if let Some(net) = self.source.filter(|net| net.prefix_len() == net.max_prefix_len()) {
-            return vec![net.addr()];
-        }
-        let mut sources = Vec::new();
-        if let Played::Knocks { packets, .. } = traffic {
-            for source in packets.iter().map(|candidate| candidate.packet.source) {
-                let is_meant = self.source.is_none_or(|net| net.contains(&source));
-                if is_meant && !sources.contains(&source) && sources.len() < MOST {
-                    sources.push(source);
-                }
+        match self.source {
+            Some(net) if is_one_address(net) => vec![net.addr()],
+            net => {
+                let is_meant = |source: &&IpAddr| net.is_none_or(|net| net.contains(*source));
+                tried.iter().filter(is_meant).take(MOST).copied().collect()
             }
         }
-        sources
+    }
+}
+
+/// Returns the sources that sent something to a knock port; those that touched most of them first.
+fn tried(stage: &Stage, local: &LocalAddresses) -> anyhow::Result<Vec<IpAddr>> {
+    match &stage.traffic {
+        Played::Captures { .. } => {
+            Ok(explain::tried(&stage.config, local, Feed::Traces(&mut stage.traces()?, false)))
+        }
+        Played::Knocks { packets, .. } => {
+            Ok(explain::tried(&stage.config, local, Feed::Packets(packets)))
+        }
     }
 }
 

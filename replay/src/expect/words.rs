@@ -6,7 +6,7 @@ use ipnet::IpNet;
 use knock_frontend::escape::Escaped;
 use knock_frontend::format::{Count, Span, Times};
 
-use super::file::{Amount, Case, Expectation, Stay};
+use super::file::{Amount, Case, Expectation, Stay, is_one_address};
 use super::matching::{Failure, FirstStay, Tally};
 use super::seen::{CameTo, Seen};
 
@@ -25,7 +25,7 @@ pub(super) fn sides(failure: &Failure, case: &Case, seen: &Seen) -> Sides {
         }
         Failure::Stay { expectation, first, .. } => {
             let wants = &case.expect[*expectation];
-            let who = first.source.filter(|_| !is_one_address(wants.source));
+            let who = first.source.filter(|_| !wants.source.is_some_and(is_one_address));
             let who = who.map(|source| format!("{source} ")).unwrap_or_default();
             Sides { expected: expected(wants), got: who + &stayed(first) }
         }
@@ -71,11 +71,7 @@ pub(super) fn expected(wants: &Expectation) -> String {
 
 /// Writes an address as an address, and a network as a network.
 pub(super) fn network(source: IpNet) -> String {
-    if is_one_address(Some(source)) { source.addr().to_string() } else { source.to_string() }
-}
-
-fn is_one_address(source: Option<IpNet>) -> bool {
-    source.is_some_and(|source| source.prefix_len() == source.max_prefix_len())
+    if is_one_address(source) { source.addr().to_string() } else { source.to_string() }
 }
 
 fn amount(amount: Amount) -> String {

@@ -9,7 +9,7 @@ use knock_engine::local::LocalAddresses;
 use super::Explainer;
 use super::sentence::{Case, sentence};
 use super::story::{Others, Stories};
-use super::watch::{KnockPorts, Watched};
+use super::watch::{AllTouches, KnockPorts, Watched};
 use crate::run;
 use crate::run::frames::Candidate;
 use crate::run::progress::Progress;
@@ -68,4 +68,21 @@ pub(crate) fn tell(
         Some(sentence(&case).1)
     });
     Ok(told.collect())
+}
+
+/// Returns the sources that sent something to a knock port, those that touched most of them first.
+/// Where a capture can't be read, what lies before that place counts.
+pub(crate) fn tried(config: &Config, local: &LocalAddresses, feed: Feed<'_>) -> Vec<IpAddr> {
+    let ports = KnockPorts::new(config);
+    let mut touches = AllTouches::default();
+    match feed {
+        Feed::Traces(traces, _) => touches.read(traces, &ports, local),
+        Feed::Packets(packets) => {
+            let packets = packets.iter().map(|candidate| &candidate.packet);
+            packets
+                .filter(|packet| ports.contains(packet.destination_port))
+                .for_each(|packet| touches.note(packet, local));
+        }
+    }
+    touches.ranked()
 }

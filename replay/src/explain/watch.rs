@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use knock_engine::config::{Config, Door, Sequences};
 use knock_engine::local::LocalAddresses;
+use knock_engine::packet::Packet;
 use knock_engine::wire::{self, LinkType};
 
 use crate::run;
@@ -62,6 +63,54 @@ struct Touches {
     ports: HashSet<u16>,
 }
 
+/// What all sources did to the knock ports.
+#[derive(Default)]
+pub(super) struct AllTouches(HashMap<IpAddr, Touches>);
+
+impl AllTouches {
+    /// Reads all of the traces, or up to where they can't be read.
+    pub(super) fn read(
+        &mut self,
+        traces: &mut Traces<File>,
+        ports: &KnockPorts,
+        local: &LocalAddresses,
+    ) {
+        let mut progress = Progress::new(run::is_live(traces));
+        for count in 1_u64.. {
+            if count.is_multiple_of(Progress::INTERVAL) {
+                progress.update(traces);
+            }
+            let Ok(Some(frame)) = traces.next() else { break };
+            let Ok(link) = LinkType::from_linktype(frame.link_type) else { break };
+            let Ok(segment) = wire::decode(link, frame.captured) else { continue };
+            if ports.contains(segment.destination_port()) {
+                self.note(&segment.packet(), local);
+            }
+        }
+        progress.finish();
+    }
+
+    /// Notes a packet to a knock port.
+    pub(super) fn note(&mut self, packet: &Packet, local: &LocalAddresses) {
+        // The server's own answers come from its address, and go to high ports.
+        let is_our_own = matches!(local, LocalAddresses::Known(_)) && local.contains(packet.source);
+        if !is_our_own {
+            let order = self.0.len();
+            let new = || Touches { order, ports: HashSet::new() };
+            let of_source = self.0.entry(packet.source).or_insert_with(new);
+            of_source.ports.insert(packet.destination_port);
+        }
+    }
+
+    /// Returns the sources, those that touched the most ports first, for they are the ones that
+    /// tried.
+    pub(super) fn ranked(self) -> Vec<IpAddr> {
+        let mut ranked: Vec<_> = self.0.into_iter().collect();
+        ranked.sort_by_key(|(_, touch)| (std::cmp::Reverse(touch.ports.len()), touch.order));
+        ranked.into_iter().map(|(source, _)| source).collect()
+    }
+}
+
 impl Watched {
     /// The most sources that one report explains. Of more, those that touched the most knock ports
     /// are chosen, for those are the ones that tried.
@@ -79,36 +128,11 @@ impl Watched {
         ports: &KnockPorts,
         local: &LocalAddresses,
     ) -> Self {
-        let mut touches: HashMap<IpAddr, Touches> = HashMap::new();
-        let mut progress = Progress::new(run::is_live(traces));
-        for count in 1_u64.. {
-            if count.is_multiple_of(Progress::INTERVAL) {
-                progress.update(traces);
-            }
-            let Ok(Some(frame)) = traces.next() else { break };
-            let Ok(link) = LinkType::from_linktype(frame.link_type) else { break };
-            let Ok(segment) = wire::decode(link, frame.captured) else { continue };
-            let port = segment.destination_port();
-            if !ports.contains(port) {
-                continue;
-            }
-            let packet = segment.packet();
-            // The server's own answers come from its address, and go to high ports.
-            let is_our_own =
-                matches!(local, LocalAddresses::Known(_)) && local.contains(packet.source);
-            if !is_our_own {
-                let order = touches.len();
-                let of_source = touches
-                    .entry(packet.source)
-                    .or_insert_with(|| Touches { order, ports: HashSet::new() });
-                of_source.ports.insert(port);
-            }
-        }
-        progress.finish();
-        let mut ranked: Vec<_> = touches.into_iter().collect();
-        ranked.sort_by_key(|(_, touch)| (std::cmp::Reverse(touch.ports.len()), touch.order));
+        let mut touches = AllTouches::default();
+        touches.read(traces, ports, local);
+        let ranked = touches.ranked();
         let unwatched = ranked.len().saturating_sub(Self::LIMIT);
-        let sources = ranked.into_iter().take(Self::LIMIT).map(|(source, _)| source).collect();
+        let sources = ranked.into_iter().take(Self::LIMIT).collect();
         Self { sources, only: None, unwatched }
     }
 

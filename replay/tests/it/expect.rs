@@ -9,6 +9,7 @@ mod update;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 
 use crate::cli::{Folder, Ran, pcap_of, syn};
 
@@ -47,6 +48,9 @@ fn folder(test: &str) -> Folder {
     folder.write("cases.toml", CASES.as_bytes());
     let knock = [7000, 8000, 9000].map(|port| syn([198, 51, 100, 7], 40_000 + port, port));
     folder.write("knock.pcap", &pcap_of(1, knock.into_iter()));
+    let mut by_udp = syn([198, 51, 100, 7], 40_000, 7000);
+    by_udp[14 + 9] = 17;
+    folder.write("udp.pcap", &pcap_of(1, [by_udp].into_iter()));
     let whole = pcap_of(1, (0..8).map(|index| syn([198, 51, 100, 7], 40_000 + index, 7000)));
     let mut damaged = whole.clone();
     damaged[24 + 3 * 70..24 + 4 * 70].fill(0xff);
@@ -103,10 +107,23 @@ fn the_exit_code_is_the_worst_of_the_cases() {
 }
 
 #[test]
+fn a_closed_pipe_hides_no_failure() {
+    let folder = folder("expect_closed_pipe");
+    let arguments = "test --junit report.xml --run (passes|late) cases.toml";
+    let mut child = folder.command(arguments).stdout(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    assert_eq!(child.wait().unwrap().code(), Some(1));
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("cli/expect_closed_pipe/report.xml");
+    assert!(fs::read_to_string(path).unwrap().contains("failures=\"1\""));
+}
+
+#[test]
 fn what_is_wrong_with_a_file_is_told_with_its_place() {
     let folder = Folder::new("expect_errors");
     let mut told = String::new();
-    for name in ["errors", "unknown-key", "negative", "no-case", "hostile", "huge", "late"] {
+    for name in
+        ["errors", "unknown-key", "negative", "no-case", "same-name", "hostile", "huge", "late"]
+    {
         let path = top().join("fuzz/corpus/expectations").join(name);
         folder.write(&format!("{name}.toml"), &fs::read(path).unwrap());
         let ran = folder.run(&format!("test {name}.toml"));
@@ -173,6 +190,23 @@ fn a_million_knocks_are_judged() {
           expect = [{ door = \"ssh\" }]\n",
     );
     folder.run("test million.toml").exits(0).says("1 passed");
+}
+
+#[test]
+fn entries_about_many_sources_are_limited() {
+    let folder = Folder::new("expect_many_entries");
+    let cases = |entry: &str, count: usize| {
+        let text = format!(
+            "[[case]]\nname = \"a\"\nconfig = \"knockd.conf\"\n\
+             knocks = \"198.51.100.7 7000/tcp, 8000/tcp, 9000/tcp\"\nexpect = [{}]\n",
+            entry.repeat(count)
+        );
+        folder.write("many.toml", text.as_bytes());
+        folder.run("test many.toml")
+    };
+    cases("{ door = \"ssh\" },", 1_000).exits(0);
+    cases("{ door = \"ssh\" },", 1_001).exits(2).says("more than 1000 entries");
+    cases("{ source = \"198.51.100.7\" },", 20_000).exits(0);
 }
 
 #[test]
