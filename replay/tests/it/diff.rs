@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
@@ -156,7 +157,9 @@ const TOP: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
 /// Runs the program there.
 fn run_at_top(arguments: &str) -> Ran {
-    let output = Folder::new("diff-top").command(arguments).current_dir(TOP).output().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_knock-replay"));
+    command.args(arguments.split(' ')).current_dir(TOP).stdin(Stdio::null());
+    let output = command.env_remove("CLICOLOR_FORCE").output().unwrap();
     Ran { arguments: arguments.to_owned(), output }
 }
 
