@@ -50,6 +50,15 @@ pub(super) const FLAG_PROBES: [Probe; 6] = [
 ];
 
 impl Probe {
+    /// Tells whether it sends packets of this protocol.
+    pub(super) const fn has(self, protocol: Protocol) -> bool {
+        match self {
+            Self::Tcp(..) => matches!(protocol, Protocol::Tcp),
+            Self::Udp => matches!(protocol, Protocol::Udp),
+            Self::Both => true,
+        }
+    }
+
     /// Returns its name, as in "a SYN scan".
     pub(super) const fn name(self) -> &'static str {
         match self {
@@ -111,6 +120,8 @@ pub(super) fn bare(door: &Door, sequence: &Sequence, number: usize) -> Arc<Door>
     bare.allow = None;
     bare.deny = Vec::new();
     bare.failure_limit = None;
+    // No packet here comes twice, so none need be remembered; with thousands of doors that counts.
+    bare.retransmit_window = Duration::ZERO;
     bare.commands = knock_engine::config::Commands::default();
     Arc::new(bare)
 }

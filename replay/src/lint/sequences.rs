@@ -140,9 +140,12 @@ impl Scans {
             Probe::Udp | Probe::Both => false,
         }));
         let scans = probes.into_iter().flat_map(|probe| Order::BOTH.map(|order| (probe, order)));
-        let fates = |(probe, order)| {
+        let fates = |(probe, order): (Probe, Order)| {
             // A scan meets each port once, so no other sequence can come through.
-            let meant = doors.iter().filter(|door| is_in_order(knocks(door), order));
+            let meant = doors.iter().filter(|door| {
+                let knocks = knocks(door);
+                is_in_order(knocks, order) && knocks.iter().all(|knock| probe.has(knock.protocol))
+            });
             let meant: Vec<_> = meant.cloned().collect();
             let mut fates = vec![Fate::default(); doors.len()];
             if !meant.is_empty() {
