@@ -101,51 +101,48 @@ impl Hold {
             stop: door.stop_command(source).map(expand),
             check: door.check_command(source).map(expand),
         };
-        Self {
-            subject: Subject { door: door.name.clone(), source },
-            network: door.grant.network(source),
-            deadline: deadline.filter(|_| commands.stop.is_some()),
-            commands,
-            phase: Phase::Waiting,
-            started: None,
-            is_due: false,
-            is_recovered: false,
-            is_lenient: false,
-            failures: 0,
-            hindrances: 0,
-        }
+        let subject = Subject { door: door.name.clone(), source };
+        let deadline = deadline.filter(|_| commands.stop.is_some());
+        Self::waiting(subject, door.grant.network(source), commands, deadline)
     }
 
     /// Makes a hold for the same, anew, until another deadline.
     pub(super) fn again(&self, deadline: Timestamp) -> Self {
-        Self {
-            subject: self.subject.clone(),
-            network: self.network,
-            commands: self.commands.clone(),
-            deadline: Some(deadline),
-            phase: Phase::Waiting,
-            started: None,
-            is_due: false,
-            is_recovered: false,
-            is_lenient: false,
-            failures: 0,
-            hindrances: 0,
-        }
+        let (subject, commands) = (self.subject.clone(), self.commands.clone());
+        Self::waiting(subject, self.network, commands, Some(deadline))
     }
 
     /// Makes the hold that a ledger tells of. One of an earlier boot is due at once.
     pub(super) fn recovered(entry: Entry, now: Timestamp) -> Self {
         let Entry { door, source, network, stop, deadline, started, stop_begun, .. } = entry;
+        let commands = HoldCommands { start: None, stop: Some(stop), check: None };
+        let until = Some(deadline.unwrap_or(now));
         Self {
-            subject: Subject { door, source },
-            network,
-            commands: HoldCommands { start: None, stop: Some(stop), check: None },
-            deadline: Some(deadline.unwrap_or(now)),
             phase: Phase::Open,
             started,
-            is_due: false,
             is_recovered: true,
             is_lenient: stop_begun || deadline.is_none() || started == Some(StartOutcome::Failed),
+            ..Self::waiting(Subject { door, source }, network, commands, until)
+        }
+    }
+
+    /// Makes a hold of which nothing has happened yet.
+    fn waiting(
+        subject: Subject,
+        network: IpNet,
+        commands: HoldCommands,
+        deadline: Option<Timestamp>,
+    ) -> Self {
+        Self {
+            subject,
+            network,
+            commands,
+            deadline,
+            phase: Phase::Waiting,
+            started: None,
+            is_due: false,
+            is_recovered: false,
+            is_lenient: false,
             failures: 0,
             hindrances: 0,
         }
