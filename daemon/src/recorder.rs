@@ -10,9 +10,9 @@ mod ring;
 mod writer;
 
 use std::path::Path;
-use std::sync::mpsc::{self, SyncSender, TrySendError};
+use std::sync::mpsc::{self, Receiver, Sender, SyncSender, TrySendError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
@@ -44,7 +44,8 @@ const PAUSE: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub struct Recorder {
     items: SyncSender<Item>,
-    thread: JoinHandle<()>,
+    /// Ends with the thread.
+    ended: Receiver<()>,
     shared: Arc<Shared>,
     formatter: Formatter,
     /// How large a file gets.
@@ -54,7 +55,7 @@ pub struct Recorder {
     number: u64,
     /// How many events the file at hand has told.
     events: u64,
-    /// What the recording lacks since the file at hand ended.
+    /// What was not handed over since the file at hand ended.
     lost: u64,
     state: State,
 }
@@ -76,11 +77,13 @@ struct Shared {
 /// What the thread has to tell.
 #[derive(Debug, Default)]
 struct Told {
-    /// The length of the file at hand.
+    /// The number of the file that the thread is at; the rest is about it.
+    number: u64,
+    /// Its length.
     file_bytes: u64,
     /// What is to be logged.
     news: Option<String>,
-    /// Whether the file at hand can't be written.
+    /// Whether it can't be written.
     has_failed: bool,
 }
 
@@ -121,11 +124,16 @@ impl Recorder {
         let shared = Arc::new(Shared::default());
         let (items, queue) = mpsc::sync_channel(QUEUE);
         let writer = Writer::new(ring, Arc::clone(&shared));
+        let (end, ended) = mpsc::channel();
         let thread = thread::Builder::new().name("recorder".to_owned());
-        let thread = thread.spawn(move || writer.run(&queue)).map_err(RecorderError::Thread)?;
+        let body = move || {
+            writer.run(&queue);
+            drop::<Sender<()>>(end);
+        };
+        thread.spawn(body).map_err(RecorderError::Thread)?;
         Ok(Self {
             items,
-            thread,
+            ended,
             shared,
             formatter: Formatter::new(Format::Json, Verbosity::Normal, TimeZone::UTC),
             file_bytes: size.bytes() / FILES,
@@ -141,7 +149,10 @@ impl Recorder {
     #[must_use]
     pub fn is_due(&mut self, now: Timestamp) -> bool {
         let told = self.shared.lock();
-        let (is_full, has_failed) = (told.file_bytes >= self.file_bytes, told.has_failed);
+        // What is told of the file before does not make another one due.
+        let is_current = told.number + 1 == self.number;
+        let is_full = is_current && told.file_bytes >= self.file_bytes;
+        let has_failed = is_current && told.has_failed;
         drop(told);
         match self.state {
             State::Recording if has_failed => {
@@ -165,12 +176,6 @@ impl Recorder {
             local: engine.local_addresses().clone(),
             state: engine.snapshot(most),
         };
-        {
-            // Until the new file has a length, the old one's must not make another one due.
-            let mut told = self.shared.lock();
-            told.file_bytes = 0;
-            told.has_failed = false;
-        }
         self.state = State::Recording;
         if self.hand_over(Item::Begin(Box::new(beginning)), now) {
             self.number += 1;
@@ -216,12 +221,10 @@ impl Recorder {
     /// Ends the recording, and waits a little until all of it is written.
     pub fn close(mut self, now: Timestamp, patience: Duration) {
         self.note(Note::End { at: now });
-        let Self { items, thread, .. } = self;
+        let Self { items, ended, .. } = self;
         drop(items);
-        let until = std::time::Instant::now() + patience;
-        while !thread.is_finished() && std::time::Instant::now() < until {
-            thread::sleep(Duration::from_millis(1));
-        }
+        // Nothing is ever sent: it is over, or it takes too long.
+        let _ = ended.recv_timeout(patience);
     }
 
     /// Hands something over; tells whether that was possible.

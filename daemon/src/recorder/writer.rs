@@ -34,6 +34,8 @@ pub(super) struct Writer {
     ring: Ring,
     shared: Arc<Shared>,
     file: Option<Output>,
+    /// How many packets and notes came to nothing since the last file began.
+    lost: u64,
 }
 
 /// A file that is being written.
@@ -46,7 +48,7 @@ struct Output {
 
 impl Writer {
     pub(super) fn new(ring: Ring, shared: Arc<Shared>) -> Self {
-        Self { ring, shared, file: None }
+        Self { ring, shared, file: None, lost: 0 }
     }
 
     /// Writes what comes, until nobody can send any more. What waits is written in one go, and is
@@ -54,12 +56,16 @@ impl Writer {
     pub(super) fn run(mut self, queue: &Receiver<Item>) {
         while let Ok(first) = queue.recv() {
             let mut result = self.write(first);
+            let mut items = 1;
             while result.is_ok()
                 && let Ok(next) = queue.try_recv()
             {
                 result = self.write(next);
+                items += 1;
             }
             if let Err(error) = result.and_then(|()| self.flush()) {
+                // Some of them may be in the file; whoever reads it can't rely on that.
+                self.lost += items;
                 self.fail(&error);
             }
         }
@@ -68,21 +74,39 @@ impl Writer {
     fn write(&mut self, item: Item) -> anyhow::Result<()> {
         match item {
             Item::Begin(beginning) => self.begin(*beginning),
-            // Nothing follows a file that failed before the next one begins.
-            Item::Note(note) => self.file.as_mut().map_or(Ok(()), |file| file.note(&note)),
+            Item::Note(note) => self.in_file(|file| file.note(&note)),
             Item::Packet { interface, link, at, bytes } => {
-                let Some(file) = &mut self.file else { return Ok(()) };
-                file.packet((interface, link), at, &bytes)
+                self.in_file(|file| file.packet((interface, link), at, &bytes))
+            }
+        }
+    }
+
+    /// Writes to the file at hand. Nothing follows one that failed before the next one begins.
+    fn in_file(
+        &mut self,
+        write: impl FnOnce(&mut Output) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        match &mut self.file {
+            Some(file) => write(file),
+            None => {
+                self.lost += 1;
+                Ok(())
             }
         }
     }
 
     fn begin(&mut self, beginning: Beginning) -> anyhow::Result<()> {
         let Beginning { at, started, number, lost, config, local, state } = beginning;
+        {
+            let mut told = self.shared.lock();
+            (told.number, told.file_bytes, told.has_failed) = (number, 0, false);
+        }
+        self.lost += lost;
         if let Some(mut former) = self.file.take() {
             former.flush()?;
             self.ring.set_length(former.length)?;
         }
+        let lost = self.lost;
         let mut file = Output::new(self.ring.create(at)?)?;
         file.note(&Note::Begin(Box::new(recording::Beginning {
             at,
@@ -95,6 +119,7 @@ impl Writer {
             state,
         })))?;
         self.file = Some(file);
+        self.lost = 0;
         if lost > 0 {
             let (are, what) =
                 if lost == 1 { ("is", "packet or note") } else { ("are", "packets and notes") };
@@ -185,5 +210,63 @@ impl Output {
 
     fn flush(&mut self) -> anyhow::Result<()> {
         self.blocks.get_mut().flush().context("cannot write")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::sync::mpsc;
+
+    use knock_engine::config::{self, Config};
+    use knock_engine::local::LocalAddresses;
+    use knock_engine::snapshot::Snapshot;
+
+    use super::*;
+
+    const AT: Timestamp = Timestamp::from_nanos(1_700_000_000_000_000_000);
+
+    fn beginning(config: &Config, number: u64, lost: u64) -> Item {
+        Item::Begin(Box::new(Beginning {
+            at: AT.saturating_add(Duration::from_secs(number)),
+            started: AT,
+            number,
+            lost,
+            config: config.clone(),
+            local: LocalAddresses::Unknown,
+            state: Snapshot::default(),
+        }))
+    }
+
+    /// Writes items, one after the other, each in a batch of its own.
+    fn run(writer: Writer, items: Vec<Item>) {
+        let (sender, queue) = mpsc::sync_channel(0);
+        let thread = std::thread::spawn(move || writer.run(&queue));
+        items.into_iter().for_each(|item| sender.send(item).unwrap());
+        drop(sender);
+        thread.join().unwrap();
+    }
+
+    #[test]
+    fn what_a_file_that_failed_has_lost_is_told_by_the_next_one() {
+        let config = config::parse(b"[a]\nsequence = 7000,8000\n").config.unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let ring = Ring::open(folder.path(), 1 << 20).unwrap();
+        let mut writer = Writer::new(ring, Arc::default());
+        // A file that is open for reading only can't be written.
+        let read_only = folder.path().join("read-only");
+        fs::write(&read_only, "").unwrap();
+        writer.file = Some(Output::new(File::open(&read_only).unwrap()).unwrap());
+        let shared = Arc::clone(&writer.shared);
+        let wake = || Item::Note(Note::Wake { at: AT });
+        run(writer, vec![wake(), wake(), wake(), beginning(&config, 1, 4), wake()]);
+        let files: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|it| it.unwrap()).collect();
+        let recorded = files.iter().find(|it| it.path().extension().is_some()).unwrap();
+        let text = fs::read(recorded.path()).unwrap();
+        let text = String::from_utf8_lossy(&text);
+        assert!(text.contains("\"lost\":7,"), "{text}");
+        assert!(text.contains("{\"wake\""), "what comes later is recorded: {text}");
+        let news = shared.lock().news.take().unwrap();
+        assert!(news.contains("7 packets and notes before it are missing"), "{news}");
     }
 }

@@ -18,8 +18,9 @@ use crate::supervisor::{GivenUp, Supervisor};
 /// How long a daemon that is asked to stop closes doors.
 const CLOSING_TIME: Duration = Duration::from_millis(800);
 
-/// How long it then waits for the disk and the log: it must be gone within a second.
-pub(super) const LAST_WRITES: Duration = Duration::from_millis(80);
+/// How long it then waits for the disk, for the recording and for the log, each: it must be gone
+/// within a second.
+pub(super) const LAST_WRITES: Duration = Duration::from_millis(60);
 
 /// How long `--close-all` waits for the disk and the log at its end.
 const PATIENCE: Duration = Duration::from_secs(5);
