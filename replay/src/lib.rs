@@ -3,6 +3,7 @@
 pub mod cli;
 pub mod diff;
 pub mod explain;
+pub mod extract;
 mod fleet;
 pub mod knockd08;
 pub mod report;

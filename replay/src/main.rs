@@ -4,13 +4,14 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use knock_replay::cli::{Cli, Command};
-use knock_replay::{PROGRAM, diff, explain, run};
+use knock_replay::{PROGRAM, diff, explain, extract, run};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match &cli.command {
         Command::Run(args) => run::run(args).map(|()| ExitCode::SUCCESS),
         Command::Explain(args) => explain::explain(args).map(|()| ExitCode::SUCCESS),
+        Command::Extract(args) => extract::extract(args).map(|()| ExitCode::SUCCESS),
         Command::Diff(args) => diff::diff(args).map(|differs| ExitCode::from(u8::from(differs))),
     };
     match result {

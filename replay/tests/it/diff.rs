@@ -156,8 +156,7 @@ const TOP: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
 /// Runs the program there.
 fn run_at_top(arguments: &str) -> Ran {
-    let output = Folder::new("diff-top").command(arguments).current_dir(TOP).output().unwrap();
-    Ran { arguments: arguments.to_owned(), output }
+    Folder(TOP.into()).run(arguments)
 }
 
 /// Every capture of testdata/ with its config.

@@ -3,6 +3,7 @@
 mod cli;
 mod diff;
 mod explain;
+mod extract;
 mod golden;
 mod oracle;
 mod readme;
