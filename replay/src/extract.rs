@@ -1,9 +1,9 @@
 //! `knock-replay extract`: only the packets that concern a door.
 //!
-//! Which those are is a matter of each packet alone ([`net`]), so traces can be extracted in parts.
+//! Which those are is a matter of each packet alone (`net`), so traces can be extracted in parts.
 //! Local addresses go into the extract where the traces told them, before the packets that they
 //! matter for. What is hidden is mapped the same way in the packets, the local addresses and the
-//! config that is written beside the extract ([`mapping`]).
+//! config that is written beside the extract (`mapping`).
 
 mod addresses;
 mod args;
@@ -48,6 +48,9 @@ const MOST_ADDRESSES: usize = 4_096;
 /// file has its name then.
 pub fn extract(args: &ExtractArgs) -> anyhow::Result<()> {
     let on_existing = if args.force { OnExisting::Replace } else { OnExisting::Refuse };
+    if args.config_out.as_ref() == Some(&args.output) {
+        bail!("-o and --config-out name the same file: name two");
+    }
     let mut mapping = mapping(args)?;
     let config = run::load_config(&args.config, run::strictness(args.strict))?;
     let mut traces = Traces::open(&args.traces, run::on_damage(args.resync))?;
