@@ -14,6 +14,7 @@ use crate::expect::{RecordArgs, TestArgs};
 use crate::lint::{self, LintArgs};
 use crate::stats::{self, StatsArgs};
 use crate::sweep::{self, SweepArgs};
+use crate::extract::ExtractArgs;
 
 const ABOUT: &str =
     "Replays captures through the knock engine: what would have opened, and why not";
@@ -104,6 +105,31 @@ Exit codes:
   1  something differs
   2  it could not run: a wrong command line, an error in a config, an unreadable or damaged trace";
 
+const EXTRACT_ABOUT: &str = "Keeps only the packets of a capture that concern a door";
+
+const EXTRACT_LONG_ABOUT: &str = "\
+Keeps only the packets of a capture that concern a door.
+
+A replay of the extract by the same config gives the same events as one of the traces. With \
+--anonymize and --redact the addresses and ports are others, consistently, so that a case can be \
+shown to somebody else; docs/EXTRACT.md tells what that hides and what it does not.";
+
+const EXTRACT_EXAMPLES: &str = "\
+Examples:
+  Make an attachment of a week:
+    knock-replay extract -c /etc/knockd.conf week.pcapng -o small.pcapng
+
+  Share a case without the sequence and the addresses:
+    knock-replay extract -c knockd.conf week.pcapng -o case.pcapng \\
+        --anonymize --redact --config-out case.conf
+";
+
+const EXTRACT_EXIT_CODES: &str = "\
+Exit codes:
+  0  the extract was written, whether or not a packet concerns a door
+  2  it could not, and nothing was: a wrong command line, an error in the config, an unreadable or
+     damaged trace, a file that exists, a full disk";
+
 /// The whole command line.
 #[derive(Debug, Parser)]
 #[command(
@@ -140,6 +166,14 @@ pub enum Command {
         after_long_help = format!("{EXPLAIN_EXAMPLES}\n{EXIT_CODES}")
     )]
     Explain(ExplainArgs),
+    /// `extract`.
+    #[command(
+        about = EXTRACT_ABOUT,
+        long_about = EXTRACT_LONG_ABOUT,
+        after_help = EXTRACT_EXIT_CODES,
+        after_long_help = format!("{EXTRACT_EXAMPLES}\n{EXTRACT_EXIT_CODES}")
+    )]
+    Extract(ExtractArgs),
     /// `diff`.
     #[command(
         about = DIFF_ABOUT,

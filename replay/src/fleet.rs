@@ -294,7 +294,7 @@ impl Net {
 }
 
 /// Returns a door with nothing but what decides which packets it may care for.
-fn bare(door: &Door) -> Door {
+pub(crate) fn bare(door: &Door) -> Door {
     Door {
         name: String::new(),
         seq_timeout: Duration::ZERO,

@@ -4,6 +4,7 @@ pub mod cli;
 pub mod diff;
 pub mod expect;
 pub mod explain;
+pub mod extract;
 mod fleet;
 pub mod knockd08;
 mod knockers;

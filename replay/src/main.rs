@@ -5,13 +5,14 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use knock_replay::cli::{Cli, Command};
 use knock_replay::lint::Verdict;
-use knock_replay::{PROGRAM, diff, expect, explain, lint, run, stats, sweep};
+use knock_replay::{PROGRAM, diff, expect, explain, extract, lint, run, stats, sweep};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match &cli.command {
         Command::Run(args) => run::run(args).map(|()| ExitCode::SUCCESS),
         Command::Explain(args) => explain::explain(args).map(|()| ExitCode::SUCCESS),
+        Command::Extract(args) => extract::extract(args).map(|()| ExitCode::SUCCESS),
         Command::Diff(args) => diff::diff(args).map(|differs| ExitCode::from(u8::from(differs))),
         Command::Lint(args) => lint::lint(args).map(|verdict| match verdict {
             Verdict::Clean => ExitCode::SUCCESS,

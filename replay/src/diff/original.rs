@@ -107,7 +107,7 @@ impl Original {
         let mut knockd: Option<Knockd08> = None;
         // Each frame is copied: reading the first one tells the addresses that the model needs.
         while let Ok(Some(frame)) = traces.next() {
-            let (at, number, trace) = (frame.at, frame.number, frame.trace);
+            let Frame { at, number, trace, original, .. } = frame;
             let (link_type, captured) = (frame.link_type, frame.captured.to_vec());
             let addresses = if local.is_empty() { traces.local_addresses() } else { local };
             let knockd = match &mut knockd {
@@ -116,7 +116,8 @@ impl Original {
             };
             let Ok(link) = LinkLayer::from_link_type(link_type & 0xffff) else { continue };
             knockd.handle_frame(link, &captured, at);
-            let frame = Frame { at, link_type, captured: &captured, number, trace };
+            let captured = captured.as_slice();
+            let frame = Frame { at, link_type, captured, original, number, trace };
             let mut cause = None;
             while let Some(decision) = knockd.poll_output() {
                 tell(&decision, cause.get_or_insert_with(|| run::original::cause_of(&frame)));

@@ -138,9 +138,10 @@ impl Judge for OriginalSession {
         // The first frame is copied: reading it tells the addresses that the model starts with.
         if let Some(first) = traces.next()? {
             let captured = first.captured.to_vec();
-            let Frame { at, link_type, number, trace, .. } = first;
+            let Frame { at, link_type, original, number, trace, .. } = first;
             self.start(traces)?;
-            self.judge(&Frame { at, link_type, captured: &captured, number, trace })?;
+            let captured = captured.as_slice();
+            self.judge(&Frame { at, link_type, captured, original, number, trace })?;
         }
         loop {
             if self.totals.packets.is_multiple_of(Progress::INTERVAL) {

@@ -87,7 +87,7 @@ impl Survey {
 }
 
 /// Returns the local addresses of a note.
-pub(super) fn known(addresses: Vec<std::net::IpAddr>) -> LocalAddresses {
+pub(crate) fn known(addresses: Vec<std::net::IpAddr>) -> LocalAddresses {
     LocalAddresses::Known(addresses)
 }
 

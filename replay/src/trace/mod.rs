@@ -68,6 +68,8 @@ pub struct Frame<'a> {
     pub link_type: u32,
     /// The bytes captured, from the link-layer header on.
     pub captured: &'a [u8],
+    /// How long the frame was before a snap length cut it, as the trace says it.
+    pub original: u32,
     /// The frame's number within its trace, from 1.
     pub number: u64,
     /// Which trace it comes from: the place on the command line, from 0.

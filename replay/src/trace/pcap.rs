@@ -122,8 +122,7 @@ impl Pcap {
         }
         let first = self.seconds.map_or(header.seconds, |[first, _]| first);
         self.seconds = Some([first, header.seconds]);
-        let (at, link_type) = (self.stamp(header), self.link_type);
-        Step::Frame(Record { size, from: RECORD_HEADER, to: size, at, link_type })
+        Step::Frame(self.record(header, size))
     }
 
     /// Goes over the records at the beginning of `bytes` until one is `wanted`, as far as they are
@@ -135,7 +134,7 @@ impl Pcap {
     pub(super) fn sweep(
         &mut self,
         bytes: &[u8],
-        mut wanted: impl FnMut(Timestamp, &[u8], u64) -> bool,
+        mut wanted: impl FnMut(Timestamp, (&[u8], u32), u64) -> bool,
     ) -> Sweep {
         let mut sweep = Sweep { passed: 0, records: 0, found: None };
         let order = self.order;
@@ -159,11 +158,8 @@ impl Pcap {
                 break;
             };
             seconds = Some([seconds.map_or(header.seconds, |[first, _]| first), header.seconds]);
-            let at = self.stamp(header);
-            if wanted(at, captured, sweep.records) {
-                let size = RECORD_HEADER + captured.len();
-                let link_type = self.link_type;
-                sweep.found = Some(Record { size, from: RECORD_HEADER, to: size, at, link_type });
+            if wanted(self.stamp(header), (captured, header.original), sweep.records) {
+                sweep.found = Some(self.record(header, RECORD_HEADER + captured.len()));
                 break;
             }
             sweep.records += 1;
@@ -172,6 +168,18 @@ impl Pcap {
         sweep.passed = bytes.len() - rest.len();
         self.seconds = seconds;
         sweep
+    }
+
+    #[inline]
+    fn record(&self, header: Header, size: usize) -> Record {
+        Record {
+            size,
+            from: RECORD_HEADER,
+            to: size,
+            at: self.stamp(header),
+            link_type: self.link_type,
+            original: header.original,
+        }
     }
 
     #[inline]

@@ -143,6 +143,7 @@ impl PcapNg {
             to: from + captured,
             at: self.last,
             link_type: interface.link_type,
+            original: order.u32(body, 16),
         }))
     }
 
@@ -162,6 +163,7 @@ impl PcapNg {
             to: from + captured as usize,
             at: self.last,
             link_type: interface.link_type,
+            original,
         }))
     }
 
@@ -264,6 +266,7 @@ fn note(body: &[u8]) -> Result<Step, Damage> {
             to: BLOCK_HEADER + body.len(),
             at: note.at(),
             link_type: BLOCK_TYPE,
+            original: 0,
         })),
     }
 }

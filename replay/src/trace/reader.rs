@@ -45,6 +45,7 @@ pub struct TraceReader<R: Read> {
 struct Head {
     at: Timestamp,
     link_type: u32,
+    original: u32,
     place: Range<usize>,
     number: u64,
 }
@@ -120,7 +121,7 @@ impl<R: Read> TraceReader<R> {
             file_bytes: None,
             trace: 0,
             on_damage,
-            head: Head { at: Timestamp::ZERO, link_type: 0, place: 0..0, number: 0 },
+            head: Head { at: Timestamp::ZERO, link_type: 0, original: 0, place: 0..0, number: 0 },
             state: State::Reading,
             skips: SkipLog::default(),
             tells_notes: false,
@@ -170,8 +171,9 @@ impl<R: Read> TraceReader<R> {
             return false;
         }
         let (trace, link_type, first) = (self.trace, parser.link_type(), self.head.number + 1);
-        let sweep = parser.sweep(self.window.view().bytes, |at, captured, passed| {
-            sieve.stops_at(&Frame { at, link_type, captured, number: first + passed, trace })
+        let sweep = parser.sweep(self.window.view().bytes, |at, (captured, original), passed| {
+            let number = first + passed;
+            sieve.stops_at(&Frame { at, link_type, captured, original, number, trace })
         });
         self.window.consume(sweep.passed, 0..0);
         self.head.number += sweep.records;
@@ -265,6 +267,7 @@ impl<R: Read> TraceReader<R> {
             at: self.head.at,
             link_type: self.head.link_type,
             captured: self.window.at(self.head.place.clone()),
+            original: self.head.original,
             number: self.head.number,
             trace: self.trace,
         }
@@ -308,6 +311,7 @@ impl<R: Read> TraceReader<R> {
         self.head = Head {
             at: record.at,
             link_type: record.link_type,
+            original: record.original,
             place: self.window.consume(record.size, record.from..record.to),
             number: self.head.number + 1,
         };

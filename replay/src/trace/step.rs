@@ -52,6 +52,8 @@ pub(super) struct Record {
     pub(super) to: usize,
     pub(super) at: Timestamp,
     pub(super) link_type: u32,
+    /// How long the frame was before a snap length cut it.
+    pub(super) original: u32,
 }
 
 /// Whether reading could go on at some place.

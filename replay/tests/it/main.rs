@@ -4,6 +4,7 @@ mod cli;
 mod diff;
 mod expect;
 mod explain;
+mod extract;
 mod golden;
 mod lint;
 mod oracle;
