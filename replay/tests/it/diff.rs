@@ -54,6 +54,19 @@ fn a_scanner_that_gets_in_now() {
     insta::assert_snapshot!(told(&folder("diff-scanner", &new, &trace), 1));
 }
 
+/// Without strays the doors do not look at other ports, but whoever hits them is a scanner still.
+#[test]
+fn a_scanner_is_known_also_where_no_door_cares_for_other_ports() {
+    let off = OLD.replace("cmd_timeout = 10", "cmd_timeout = 10\nmax_strays = off");
+    let scan: Vec<u16> = [7000, 8000, 9000].into_iter().flat_map(|k| (k..k + 3).rev()).collect();
+    let folder = folder("diff-off", &off.replace("= 5", "= 30"), &packets(&[(SCANNER, &scan)]));
+    folder.write("old.conf", off.as_bytes());
+    insta::assert_snapshot!(told(&folder, 1));
+    let patient = folder.run(&format!("{RUN} --scanner 7"));
+    patient.exits(1).says("6 other ports hit around it");
+    assert!(!patient.stdout().contains("a scanner"));
+}
+
 #[test]
 fn every_way_to_lose_a_knock() {
     let cases = [
