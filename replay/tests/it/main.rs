@@ -2,6 +2,7 @@
 
 mod cli;
 mod diff;
+mod drawn;
 mod expect;
 mod explain;
 mod extract;
