@@ -12,6 +12,7 @@ use crate::expect::help::{
 };
 use crate::expect::{RecordArgs, TestArgs};
 use crate::lint::{self, LintArgs};
+use crate::page::{self, ReportArgs};
 use crate::stats::{self, StatsArgs};
 use crate::sweep::{self, SweepArgs};
 
@@ -172,6 +173,14 @@ pub enum Command {
         after_long_help = format!("{}\n{EXIT_CODES}", stats::EXAMPLES)
     )]
     Stats(StatsArgs),
+    /// `report`.
+    #[command(
+        about = page::ABOUT,
+        long_about = page::LONG_ABOUT,
+        after_help = EXIT_CODES,
+        after_long_help = format!("{}\n{EXIT_CODES}", page::EXAMPLES)
+    )]
+    Report(ReportArgs),
     /// `test`.
     #[command(
         about = TEST_ABOUT,

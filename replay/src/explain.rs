@@ -34,8 +34,13 @@ use knock_engine::{Disregard, Engine, HashKey};
 use knock_frontend::format::Counted;
 
 pub(crate) use self::asked::{Asked, Feed, tell, tried};
+pub(crate) use self::door_story::{DoorStory, FailureKind};
+pub(crate) use self::page::verdict_text;
 use self::page::{Extent, Page};
-use self::story::{Belongs, Others, Seen, Stories, Verdict};
+pub(crate) use self::sentence::{Case, Mood, sentence};
+pub(crate) use self::story::Verdict;
+use self::story::{Belongs, Others, Seen, Stories};
+pub(crate) use self::story::{knock_at, sequence, stale_step};
 use self::watch::KnockPorts;
 use crate::PROGRAM;
 use crate::cli::ExplainArgs;

@@ -1,5 +1,6 @@
 //! `knock-replay run`: trace, wire, engine, report, in one direction.
 
+mod curiosity;
 pub(crate) mod frames;
 pub(crate) mod judge;
 pub(crate) mod link;
@@ -338,7 +339,7 @@ fn note_damage(error: &anyhow::Error, totals: &mut Totals) {
 }
 
 /// Puts into the totals which traces were cut off or damaged.
-fn note_endings(paths: &[PathBuf], traces: &Traces<File>, totals: &mut Totals) {
+pub(crate) fn note_endings(paths: &[PathBuf], traces: &Traces<File>, totals: &mut Totals) {
     for (reader, path) in traces.readers().iter().zip(paths) {
         totals.truncated |= matches!(reader.ending(), Some(Ending::Truncated { .. }));
         for skipped in reader.skipped().stretches() {

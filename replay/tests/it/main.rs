@@ -7,6 +7,7 @@ mod explain;
 mod golden;
 mod lint;
 mod oracle;
+mod page;
 mod readme;
 mod recording;
 mod refusals;
