@@ -25,11 +25,14 @@ pub enum Contender {
     Replay,
     /// `knock-replay sweep` of 60 values.
     Sweep,
+    /// `knock-replay report`: the page.
+    Report,
 }
 
 impl Contender {
     /// All contenders, in the order in which they take turns.
-    pub const ALL: [Self; 5] = [Self::Cat, Self::Tcpdump, Self::Knockd, Self::Replay, Self::Sweep];
+    pub const ALL: [Self; 6] =
+        [Self::Cat, Self::Tcpdump, Self::Knockd, Self::Replay, Self::Sweep, Self::Report];
 
     /// How many times one run of `knock-replay` a sweep of 60 values may take on background
     /// traffic.
@@ -38,7 +41,11 @@ impl Contender {
     /// Tells whether it is measured on a load.
     #[must_use]
     pub fn takes_part(self, load: Load) -> bool {
-        self != Self::Sweep || load == Load::P1
+        match self {
+            Self::Sweep => load == Load::P1,
+            Self::Report => load == Load::P3,
+            Self::Cat | Self::Tcpdump | Self::Knockd | Self::Replay => true,
+        }
     }
 }
 
@@ -50,6 +57,7 @@ impl fmt::Display for Contender {
             Self::Knockd => "knockd 0.8",
             Self::Replay => "knock-replay",
             Self::Sweep => "sweep of 60",
+            Self::Report => "report",
         })
     }
 }
@@ -91,6 +99,13 @@ impl Programs {
                 command.args(["sweep", "-c"]).arg(&files.config).arg("--local");
                 command.arg(local_addresses()).args(["--door", "bench"]);
                 command.args(["--set", "seq_timeout=1s..60s"]).arg(&files.trace);
+                command
+            }
+            Contender::Report => {
+                let mut command = Command::new(&self.replay);
+                command.args(["report", "-c"]).arg(&files.config).arg("--local");
+                command.arg(local_addresses()).args(["--force", "-o"]);
+                command.arg(files.trace.with_extension("html")).arg(&files.trace);
                 command
             }
         }

@@ -84,7 +84,9 @@ fn write_row(text: &mut String, row: &Row, [tcpdump, cat, run]: [Option<Duration
             let to_run = usage.zip(run).map(|(usage, base)| ratio(usage.cpu, base));
             verdict(Contender::SWEEP_LIMIT, "x knock-replay", to_run)
         }
-        Contender::Cat | Contender::Tcpdump | Contender::Knockd => String::new(),
+        Contender::Cat | Contender::Tcpdump | Contender::Knockd | Contender::Report => {
+            String::new()
+        }
     };
     // Writing to a string cannot fail.
     let _ = writeln!(

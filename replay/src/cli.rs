@@ -13,6 +13,7 @@ use crate::expect::help::{
 use crate::expect::{RecordArgs, TestArgs};
 use crate::extract::ExtractArgs;
 use crate::lint::{self, LintArgs};
+use crate::page::{self, ReportArgs};
 use crate::stats::{self, StatsArgs};
 use crate::sweep::{self, SweepArgs};
 
@@ -206,6 +207,14 @@ pub enum Command {
         after_long_help = format!("{}\n{EXIT_CODES}", stats::EXAMPLES)
     )]
     Stats(StatsArgs),
+    /// `report`.
+    #[command(
+        about = page::ABOUT,
+        long_about = page::LONG_ABOUT,
+        after_help = EXIT_CODES,
+        after_long_help = format!("{}\n{EXIT_CODES}", page::EXAMPLES)
+    )]
+    Report(ReportArgs),
     /// `test`.
     #[command(
         about = TEST_ABOUT,
@@ -253,10 +262,6 @@ pub struct InputArgs {
     /// ends at the first damage: what came before it is reported, and the exit code is 2.
     #[arg(long, display_order = 2)]
     pub resync: bool,
-
-    /// How it looks.
-    #[command(flatten)]
-    pub look: LookArgs,
 
     /// Captures to read, or - for standard input
     ///
@@ -319,6 +324,10 @@ pub struct RunArgs {
     /// How to tell it
     #[arg(long, value_enum, default_value_t = Format::Text, display_order = 1)]
     pub format: Format,
+
+    /// How it looks.
+    #[command(flatten)]
+    pub look: LookArgs,
 }
 
 /// The arguments of `knock-replay explain`.
@@ -338,6 +347,10 @@ pub struct ExplainArgs {
     /// List packets to other ports one by one, instead of runs of them on one line
     #[arg(short, long, display_order = 1)]
     pub all: bool,
+
+    /// How it looks.
+    #[command(flatten)]
+    pub look: LookArgs,
 }
 
 /// Whose decisions a run tells.

@@ -30,8 +30,13 @@ use knock_engine::wire::{self, LinkType, Undecoded};
 use knock_engine::{Disregard, Engine, HashKey};
 
 pub(crate) use self::asked::{Asked, Feed, tell, tried};
+pub(crate) use self::door_story::{DoorStory, FailureKind};
+pub(crate) use self::page::verdict_text;
 use self::page::{Extent, Page};
-use self::story::{Belongs, Others, Seen, Stories, Verdict};
+pub(crate) use self::sentence::{Case, Mood, sentence};
+pub(crate) use self::story::Verdict;
+use self::story::{Belongs, Others, Seen, Stories};
+pub(crate) use self::story::{knock_at, sequence, stale_step};
 use self::watch::KnockPorts;
 use crate::PROGRAM;
 use crate::cli::ExplainArgs;
@@ -81,7 +86,7 @@ pub fn explain(args: &ExplainArgs) -> anyhow::Result<()> {
         (Err(_), 0) => Extent::Nothing,
         (Err(_), _) => Extent::Part,
     };
-    let mut page = Page::new(run::palette(args.input.look.color), run::width(), &args.input.traces);
+    let mut page = Page::new(run::palette(args.look.color), run::width(), &args.input.traces);
     let text = page.print(&explainer.stories, &explainer.local, extent);
     run::write_out(text.as_bytes()).map_err(OutputError::from)?;
     read

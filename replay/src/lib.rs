@@ -1,6 +1,7 @@
 //! Replays captures through the knock engine.
 
 pub mod cli;
+mod destination;
 pub mod diff;
 pub mod expect;
 pub mod explain;
@@ -10,6 +11,7 @@ pub mod knockd08;
 mod knockers;
 pub mod lint;
 mod openings;
+pub mod page;
 pub mod report;
 pub mod run;
 mod scanners;

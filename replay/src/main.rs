@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use knock_replay::cli::{Cli, Command};
 use knock_replay::lint::Verdict;
-use knock_replay::{PROGRAM, diff, expect, explain, extract, lint, run, stats, sweep};
+use knock_replay::{PROGRAM, diff, expect, explain, extract, lint, page, run, stats, sweep};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -20,6 +20,7 @@ fn main() -> ExitCode {
         }),
         Command::Sweep(args) => sweep::sweep(args).map(|()| ExitCode::SUCCESS),
         Command::Stats(args) => stats::stats(args).map(|()| ExitCode::SUCCESS),
+        Command::Report(args) => page::report(args).map(|()| ExitCode::SUCCESS),
         Command::Test(args) => expect::test(args).map(|verdict| match verdict {
             expect::Verdict::Fine => ExitCode::SUCCESS,
             expect::Verdict::Failed => ExitCode::from(1),

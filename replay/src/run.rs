@@ -1,5 +1,6 @@
 //! `knock-replay run`: trace, wire, engine, report, in one direction.
 
+mod curiosity;
 pub(crate) mod frames;
 pub(crate) mod judge;
 pub(crate) mod link;
@@ -247,7 +248,7 @@ fn make_report(
     local: LocalAddresses,
     (traces, progress): (&Traces<File>, &Progress),
 ) -> Box<dyn Report> {
-    let (out, palette) = (standard_output(progress), palette(args.input.look.color));
+    let (out, palette) = (standard_output(progress), palette(args.look.color));
     match args.format {
         Format::Jsonl => {
             let jsonl = Jsonl::new(out, given_names(args));
@@ -269,7 +270,7 @@ fn make_report(
 }
 
 fn make_original_report(args: &RunArgs, progress: &Progress) -> Box<dyn OriginalReport> {
-    let (out, palette) = (standard_output(progress), palette(args.input.look.color));
+    let (out, palette) = (standard_output(progress), palette(args.look.color));
     match args.format {
         Format::Jsonl => Box::new(Jsonl::new(out, given_names(args))),
         Format::Summary => Box::new(Summary::new(out, palette)),
@@ -364,7 +365,7 @@ fn note_damage(error: &anyhow::Error, totals: &mut Totals) {
 }
 
 /// Puts into the totals which traces were cut off or damaged.
-fn note_endings(paths: &[PathBuf], traces: &Traces<File>, totals: &mut Totals) {
+pub(crate) fn note_endings(paths: &[PathBuf], traces: &Traces<File>, totals: &mut Totals) {
     for (reader, path) in traces.readers().iter().zip(paths) {
         totals.truncated |= matches!(reader.ending(), Some(Ending::Truncated { .. }));
         for skipped in reader.skipped().stretches() {

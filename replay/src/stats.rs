@@ -26,7 +26,7 @@ use knock_frontend::format::Count;
 use self::facts::Facts;
 use self::watch::Watch;
 use crate::PROGRAM;
-use crate::cli::{InputArgs, PageFormat, ScannerArgs};
+use crate::cli::{InputArgs, LookArgs, PageFormat, ScannerArgs};
 use crate::fleet::Fleet;
 use crate::knockers::Knockers;
 use crate::openings::Openings;
@@ -86,6 +86,10 @@ pub struct StatsArgs {
     /// How to tell it
     #[arg(long, value_enum, default_value_t = PageFormat::Text, display_order = 1)]
     pub format: PageFormat,
+
+    /// How it looks.
+    #[command(flatten)]
+    pub look: LookArgs,
 }
 
 /// Tells how the knocks of traces look.
@@ -110,7 +114,7 @@ pub fn stats(args: &StatsArgs) -> anyhow::Result<()> {
     }
     facts.is_complete = read.is_ok();
     let text = match args.format {
-        PageFormat::Text => page::page(&facts, &run::palette(args.input.look.color)).into_bytes(),
+        PageFormat::Text => page::page(&facts, &run::palette(args.look.color)).into_bytes(),
         PageFormat::Jsonl => jsonl::lines(&facts).map_err(OutputError::from)?,
     };
     run::write_out(&text).map_err(OutputError::from)?;

@@ -25,7 +25,7 @@ use self::key::{Key, Value};
 use self::outcome::{Made, Outcome};
 use self::tally::Tally;
 use crate::PROGRAM;
-use crate::cli::{InputArgs, PageFormat, ScannerArgs};
+use crate::cli::{InputArgs, LookArgs, PageFormat, ScannerArgs};
 use crate::fleet::Fleet;
 use crate::knockers::Knockers;
 use crate::openings::Openings;
@@ -94,6 +94,10 @@ pub struct SweepArgs {
     /// How to tell it
     #[arg(long, value_enum, default_value_t = PageFormat::Text, display_order = 1)]
     pub format: PageFormat,
+
+    /// How it looks.
+    #[command(flatten)]
+    pub look: LookArgs,
 }
 
 /// What is swept, and what came of it.
@@ -138,7 +142,7 @@ pub fn sweep(args: &SweepArgs) -> anyhow::Result<()> {
     let sweep = Sweep { config, index, axes, scanner: args.scanner.ports, outcome, is_complete };
     let text = match args.format {
         PageFormat::Text => {
-            page::page(&sweep, &run::palette(args.input.look.color), run::width()).into_bytes()
+            page::page(&sweep, &run::palette(args.look.color), run::width()).into_bytes()
         }
         PageFormat::Jsonl => jsonl::lines(&sweep).map_err(OutputError::from)?,
     };

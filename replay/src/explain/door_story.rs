@@ -12,22 +12,22 @@ use super::guard::Tries;
 
 /// What came of one source at one door.
 #[derive(Debug, Default)]
-pub(super) struct DoorStory {
-    pub(super) opens: u64,
+pub(crate) struct DoorStory {
+    pub(crate) opens: u64,
     /// The first time that it opened.
-    pub(super) opening: Option<Opening>,
+    pub(crate) opening: Option<Opening>,
     /// Openings within the cooldown, and beyond `max_leases`.
-    pub(super) suppressed: u64,
-    pub(super) refused: u64,
+    pub(crate) suppressed: u64,
+    pub(crate) refused: u64,
     /// How the last attempt that did not open ended.
-    pub(super) failure: Option<Failure>,
-    pub(super) is_locked_out: bool,
+    pub(crate) failure: Option<Failure>,
+    pub(crate) is_locked_out: bool,
     /// The first packet that was disregarded for each reason.
     disregarded: Vec<(Disregard, Packet)>,
     /// A step of a one-time sequence that is not the current one.
-    pub(super) stale: Option<StaleStep>,
+    pub(crate) stale: Option<StaleStep>,
     /// Who tried the ports that the door guards.
-    pub(super) tries: Tries,
+    pub(crate) tries: Tries,
     /// The attempt that goes on: knocks matched, and knocks in the sequence.
     progress: Option<(u8, u8)>,
     /// A packet with the wrong protocol or flags since the attempt's last knock.
@@ -36,28 +36,28 @@ pub(super) struct DoorStory {
 
 /// A door that opened for a source.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Opening {
-    pub(super) at: Timestamp,
-    pub(super) took: Duration,
+pub(crate) struct Opening {
+    pub(crate) at: Timestamp,
+    pub(crate) took: Duration,
 }
 
 /// How an attempt ended without opening.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Failure {
-    pub(super) kind: FailureKind,
-    pub(super) at: Timestamp,
-    pub(super) stage: u8,
-    pub(super) of: u8,
+pub(crate) struct Failure {
+    pub(crate) kind: FailureKind,
+    pub(crate) at: Timestamp,
+    pub(crate) stage: u8,
+    pub(crate) of: u8,
     /// The knock that was due.
-    pub(super) expected: Option<Knock>,
+    pub(crate) expected: Option<Knock>,
     /// How long after the end that knock came after all.
-    pub(super) came_after: Option<Duration>,
+    pub(crate) came_after: Option<Duration>,
     /// How it came by another protocol or with other flags while the attempt waited for it.
-    pub(super) came_wrong: Option<(Disregard, Packet)>,
+    pub(crate) came_wrong: Option<(Disregard, Packet)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum FailureKind {
+pub(crate) enum FailureKind {
     TimedOut,
     OutOfOrder { by: (Protocol, u16) },
     Strays,
@@ -83,15 +83,15 @@ impl FailureKind {
 
 /// A packet that would be a step of another line of a one-time file than the current one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct StaleStep {
-    pub(super) knock: Knock,
+pub(crate) struct StaleStep {
+    pub(crate) knock: Knock,
     /// Whether that line was used; else its turn is still to come.
-    pub(super) is_used: bool,
+    pub(crate) is_used: bool,
 }
 
 impl DoorStory {
     /// Keeps up with an event; `expected` is the knock that is due at the stage that it tells.
-    pub(super) fn follow(&mut self, event: &DoorEvent, expected: impl Fn(u8) -> Option<Knock>) {
+    pub(crate) fn follow(&mut self, event: &DoorEvent, expected: impl Fn(u8) -> Option<Knock>) {
         let progress = event.progress.map(|progress| (progress.stage, progress.of));
         match event.kind {
             EventKind::Stage | EventKind::Restart => {
@@ -127,7 +127,7 @@ impl DoorStory {
     }
 
     /// Ends the attempt that goes on, if one does.
-    pub(super) fn fail(
+    pub(crate) fn fail(
         &mut self,
         kind: FailureKind,
         at: Timestamp,
@@ -141,12 +141,12 @@ impl DoorStory {
     }
 
     /// Tells whether an attempt goes on.
-    pub(super) const fn is_trying(&self) -> bool {
+    pub(crate) const fn is_trying(&self) -> bool {
         self.progress.is_some()
     }
 
     /// Notes a packet that the door disregarded.
-    pub(super) fn note_disregard(&mut self, reason: Disregard, packet: &Packet, at: Timestamp) {
+    pub(crate) fn note_disregard(&mut self, reason: Disregard, packet: &Packet, at: Timestamp) {
         if self.disregarded(reason).is_none() {
             self.disregarded.push((reason, *packet));
         }
@@ -175,7 +175,7 @@ impl DoorStory {
     }
 
     /// Returns the first packet that was disregarded for this reason.
-    pub(super) fn disregarded(&self, reason: Disregard) -> Option<&Packet> {
+    pub(crate) fn disregarded(&self, reason: Disregard) -> Option<&Packet> {
         let mut known = self.disregarded.iter();
         known.find(|(known, _)| *known == reason).map(|(_, packet)| packet)
     }
@@ -195,6 +195,6 @@ fn failure_kind(event: &DoorEvent) -> Option<FailureKind> {
 }
 
 /// Tells whether a packet has the protocol and port of a knock.
-pub(super) fn is_knock(knock: Knock, packet: &Packet) -> bool {
+pub(crate) fn is_knock(knock: Knock, packet: &Packet) -> bool {
     (knock.protocol, knock.port.get()) == (packet.protocol(), packet.destination_port)
 }

@@ -10,12 +10,12 @@ use knock_engine::time::Timestamp;
 
 /// Which doors guard a port.
 #[derive(Debug)]
-pub(super) struct Guards {
+pub(crate) struct Guards {
     doors: HashMap<u16, Vec<usize>>,
 }
 
 impl Guards {
-    pub(super) fn new(doors: &[Arc<Door>]) -> Self {
+    pub(crate) fn new(doors: &[Arc<Door>]) -> Self {
         let mut guards: HashMap<u16, Vec<usize>> = HashMap::new();
         for (index, door) in doors.iter().enumerate() {
             for port in guarded_ports(door) {
@@ -26,56 +26,56 @@ impl Guards {
     }
 
     /// Returns the doors that guard this port, in the order of the config.
-    pub(super) fn of(&self, port: u16) -> &[usize] {
+    pub(crate) fn of(&self, port: u16) -> &[usize] {
         self.doors.get(&port).map_or(&[], Vec::as_slice)
     }
 }
 
 /// The beginning of a connection to a guarded port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Try {
-    pub(super) source: IpAddr,
-    pub(super) port: u16,
-    pub(super) at: Timestamp,
+pub(crate) struct Try {
+    pub(crate) source: IpAddr,
+    pub(crate) port: u16,
+    pub(crate) at: Timestamp,
 }
 
 /// Who tried the ports behind a door that a source has opened, as far as it explains why somebody
 /// did not get in.
 #[derive(Debug, Default)]
-pub(super) struct Tries {
+pub(crate) struct Tries {
     /// The source's lease at the door: since when, and until when.
     lease: Option<(Timestamp, Timestamp)>,
     /// Whether the source itself tried while its lease lasted.
-    pub(super) in_time: bool,
+    pub(crate) in_time: bool,
     /// The port that it tried after its lease, and how long after.
-    pub(super) late: Option<(u16, Duration)>,
-    pub(super) foreign: Option<ForeignTry>,
+    pub(crate) late: Option<(u16, Duration)>,
+    pub(crate) foreign: Option<ForeignTry>,
 }
 
 /// A try by another source than the one that holds the lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct ForeignTry {
-    pub(super) source: IpAddr,
-    pub(super) port: u16,
+pub(crate) struct ForeignTry {
+    pub(crate) source: IpAddr,
+    pub(crate) port: u16,
     /// How long after the door had opened.
-    pub(super) after: Duration,
+    pub(crate) after: Duration,
 }
 
 impl Tries {
     /// Notes that a lease begins.
-    pub(super) fn open(&mut self, since: Timestamp, until: Timestamp) {
+    pub(crate) fn open(&mut self, since: Timestamp, until: Timestamp) {
         self.lease = Some((since, until));
     }
 
     /// Notes that the lease lasts longer.
-    pub(super) fn renew(&mut self, new: Timestamp) {
+    pub(crate) fn renew(&mut self, new: Timestamp) {
         if let Some((_, until)) = &mut self.lease {
             *until = new;
         }
     }
 
     /// Notes a try; `owner` is the source that holds the lease.
-    pub(super) fn note(&mut self, tried: Try, owner: IpAddr, door: &Door) {
+    pub(crate) fn note(&mut self, tried: Try, owner: IpAddr, door: &Door) {
         let Some((since, until)) = self.lease else { return };
         let Some(after) = tried.at.checked_duration_since(since) else { return };
         match tried.at.checked_duration_since(until) {

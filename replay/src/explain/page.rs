@@ -301,6 +301,7 @@ fn append_absence(stories: &Stories, local: &LocalAddresses, extent: Extent, tex
     };
 }
 
+/// Returns a packet without its time.
 fn packet_text(packet: &Packet) -> String {
     let to = SocketAddr::new(packet.destination, packet.destination_port);
     match packet.transport {
@@ -312,7 +313,8 @@ fn packet_text(packet: &Packet) -> String {
     }
 }
 
-fn verdict_text(verdict: &Verdict) -> String {
+/// Returns a verdict in its words: those of `docs/FORMATS.md`, and how far the attempt was.
+pub(crate) fn verdict_text(verdict: &Verdict) -> String {
     match verdict {
         Verdict::Disregard(reason) => reason.name().to_owned(),
         Verdict::ClockStep => "clock_step".to_owned(),

@@ -13,7 +13,7 @@ use knock_frontend::format::{Counted, Span, Times};
 
 /// How things ended at a door.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Mood {
+pub(crate) enum Mood {
     Opened,
     Failed,
     /// The source had nothing to do with the door.
@@ -25,16 +25,16 @@ const USED_UP: &str = "every one-time sequence is used up: add lines to the file
 
 /// A source at a door, and what is known of the two.
 #[derive(Clone, Copy)]
-pub(super) struct Case<'a> {
-    pub(super) source: IpAddr,
-    pub(super) door: &'a Door,
+pub(crate) struct Case<'a> {
+    pub(crate) source: IpAddr,
+    pub(crate) door: &'a Door,
     /// The sequence that opens the door; none where all lines of its one-time file are used.
-    pub(super) sequence: Option<&'a Sequence>,
-    pub(super) story: Option<&'a DoorStory>,
+    pub(crate) sequence: Option<&'a Sequence>,
+    pub(crate) story: Option<&'a DoorStory>,
 }
 
 /// Says what happened between a source and a door.
-pub(super) fn sentence(case: &Case<'_>) -> (Mood, String) {
+pub(crate) fn sentence(case: &Case<'_>) -> (Mood, String) {
     let Some(story) = case.story else {
         let text = match case.sequence {
             Some(_) => format!("no packet from {} had to do with it", case.source),

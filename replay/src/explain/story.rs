@@ -35,14 +35,14 @@ pub(super) enum Belongs {
 
 /// One word of what a packet came to at a door.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(crate) enum Verdict {
     Event { kind: EventKind, stage: Option<(u8, u8)> },
     Disregard(Disregard),
     ClockStep,
 }
 
 impl Verdict {
-    pub(super) fn of(event: &DoorEvent) -> Self {
+    pub(crate) fn of(event: &DoorEvent) -> Self {
         let stage = event.progress.map(|progress| (progress.stage, progress.of));
         Self::Event { kind: event.kind, stage }
     }
@@ -144,12 +144,7 @@ impl Stories {
 
     /// Returns the sequence that opens a door now.
     pub(super) fn sequence(&self, door: usize) -> Option<&Sequence> {
-        match &self.doors[door].sequences {
-            Sequences::Fixed(sequence) => Some(sequence),
-            Sequences::OneTime { lines, .. } => {
-                lines.get(self.used_lines[door]).map(|line| &line.sequence)
-            }
-        }
+        sequence(&self.doors[door], self.used_lines[door])
     }
 
     fn story(&mut self, source: IpAddr) -> &mut Story {
@@ -201,14 +196,7 @@ impl Stories {
 
     /// Finds the packet among the lines of a one-time file that are not the current one.
     fn stale_step(&self, door: usize, packet: &Packet) -> Option<StaleStep> {
-        let Sequences::OneTime { lines, .. } = &self.doors[door].sequences else { return None };
-        let current = self.used_lines[door];
-        let mut others = lines.iter().enumerate().filter(|(index, _)| *index != current);
-        others.find_map(|(index, line)| {
-            let mut knocks = line.sequence.knocks().iter();
-            let knock = *knocks.find(|knock| is_knock(**knock, packet))?;
-            Some(StaleStep { knock, is_used: index < current })
-        })
+        stale_step(&self.doors[door], self.used_lines[door], packet)
     }
 
     /// Notes bytes of a watched source that are no packet to the engine.
@@ -351,6 +339,26 @@ impl Story {
     }
 }
 
-fn knock_at(sequence: Option<&Sequence>, stage: u8) -> Option<Knock> {
+/// Returns the sequence that opens a door after so many lines of its one-time file were used.
+pub(crate) fn sequence(door: &Door, used_lines: usize) -> Option<&Sequence> {
+    match &door.sequences {
+        Sequences::Fixed(sequence) => Some(sequence),
+        Sequences::OneTime { lines, .. } => lines.get(used_lines).map(|line| &line.sequence),
+    }
+}
+
+/// Finds a packet among the lines of a one-time file that are not the current one.
+pub(crate) fn stale_step(door: &Door, current: usize, packet: &Packet) -> Option<StaleStep> {
+    let Sequences::OneTime { lines, .. } = &door.sequences else { return None };
+    let mut others = lines.iter().enumerate().filter(|(index, _)| *index != current);
+    others.find_map(|(index, line)| {
+        let mut knocks = line.sequence.knocks().iter();
+        let knock = *knocks.find(|knock| is_knock(**knock, packet))?;
+        Some(StaleStep { knock, is_used: index < current })
+    })
+}
+
+/// Returns the knock that is due after so many.
+pub(crate) fn knock_at(sequence: Option<&Sequence>, stage: u8) -> Option<Knock> {
     sequence?.knocks().get(usize::from(stage)).copied()
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use anyhow::bail;
 use knock_engine::config::{Config, OneTimeLine, Sequences};
 
-use super::destination::{Destination, OnExisting};
+use crate::destination::{Destination, OnExisting};
 
 /// Files that are complete and have no names yet.
 pub(super) struct ConfigOut(Vec<Destination>);

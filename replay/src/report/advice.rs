@@ -135,7 +135,7 @@ pub(super) fn strays(strays: &Strays) -> String {
 }
 
 /// It opened, with next to no time left.
-pub(super) fn close_call(margin: Duration, window: Duration) -> Option<String> {
+pub(crate) fn close_call(margin: Duration, window: Duration) -> Option<String> {
     (margin < window / 10).then(|| {
         format!(
             "only {} of {} was left: knock faster, or raise seq_timeout",

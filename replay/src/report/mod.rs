@@ -23,6 +23,7 @@ pub use totals::{Damage, DoorTotals, Doors, LocalOrigin, Resets, Tally, Totals};
 
 use std::io;
 
+use knock_engine::Disregard;
 use knock_engine::local::LocalAddresses;
 use knock_engine::output::Output;
 use knock_engine::packet::Packet;
@@ -53,6 +54,22 @@ pub trait Report {
     ///
     /// Fails where the output can't be written.
     fn packet(&mut self, packet: &Packet, at: Timestamp, origin: Origin) -> io::Result<()>;
+
+    /// Tells why a door, by its index, made nothing of a packet to a port of its knocks, once all
+    /// outputs of that packet have been told. It comes also for doors that the packet brought an
+    /// event at, and only where the run was asked for it.
+    ///
+    /// # Errors
+    ///
+    /// Fails where the output can't be written.
+    fn disregard(
+        &mut self,
+        _door: usize,
+        _reason: Disregard,
+        _packet: (&Packet, Timestamp, Origin),
+    ) -> io::Result<()> {
+        Ok(())
+    }
 
     /// Tells what a recording says of a command.
     ///

@@ -6,10 +6,13 @@ use std::net::IpAddr;
 use anyhow::Context as _;
 use knock_engine::config::{Config, Sequences};
 use knock_engine::local::LocalAddresses;
+use knock_engine::packet::Packet;
+use knock_engine::time::Timestamp;
 use knock_engine::{Engine, HashKey};
 use knock_frontend::format::Count;
 use knock_frontend::recording::{Beginning, Note};
 
+use super::curiosity::Curiosity;
 use super::frames::{Candidate, Frames, Haste, Stretch};
 use super::progress::Progress;
 use super::recording::{self, Replay, Telling};
@@ -28,6 +31,8 @@ pub(crate) struct Session {
     pub(super) live: bool,
     /// `None` where the config was given: then a recording is a capture like others.
     replay: Option<Replay>,
+    /// Which packets the report is told of that a door disregarded; `None` where it asks for none.
+    curiosity: Option<Curiosity>,
 }
 
 impl Session {
@@ -41,11 +46,16 @@ impl Session {
         report: Box<dyn Report>,
     ) -> Self {
         let engine = Engine::new(config, local, Self::KEY);
-        Self { engine, doors, totals, report, live: false, replay: None }
+        Self { engine, doors, totals, report, live: false, replay: None, curiosity: None }
+    }
+
+    /// Tells the report also of packets to knock ports that a door disregarded, and why.
+    pub(crate) fn tell_disregards(&mut self) {
+        self.curiosity = Some(Curiosity::new(&self.doors));
     }
 
     /// Follows what recordings tell: their configs, and what their engines knew.
-    pub(super) fn follow_recordings(&mut self) {
+    pub(crate) fn follow_recordings(&mut self) {
         self.replay = Some(Replay::default());
     }
 
@@ -69,6 +79,7 @@ impl Session {
             self.totals.judged += 1;
             self.engine.handle_packet(packet, *at);
             let told = self.drain(Some(*origin))?;
+            self.say_disregards(packet, *at, *origin)?;
             self.say(Telling::Packet(*packet, *at, *origin))?;
             if told && self.live {
                 self.report.flush()?;
@@ -85,6 +96,21 @@ impl Session {
             told = true;
         }
         Ok(told)
+    }
+
+    /// Says which doors made nothing of the packet that was just handled, and why.
+    fn say_disregards(
+        &mut self,
+        packet: &Packet,
+        at: Timestamp,
+        origin: Origin,
+    ) -> std::io::Result<()> {
+        let Some(curiosity) = &self.curiosity else { return Ok(()) };
+        let disregards = curiosity.disregards(&self.engine, packet);
+        for (door, reason) in disregards {
+            self.say(Telling::Disregard(door, reason, (*packet, at, origin)))?;
+        }
+        Ok(())
     }
 
     /// Tells something, or keeps it until it is known what a recording tells in between.
@@ -105,6 +131,9 @@ impl Session {
                 self.report.output(&output, origin)
             }
             Telling::Packet(packet, at, origin) => self.report.packet(&packet, at, origin),
+            Telling::Disregard(door, reason, (packet, at, origin)) => {
+                self.report.disregard(door, reason, (&packet, at, origin))
+            }
         }
     }
 
@@ -131,7 +160,9 @@ impl Session {
         match note {
             Note::Begin(beginning) => self.begin(*beginning, name)?,
             Note::Config { at, config } => {
-                self.engine.handle_config(config.config().with_context(|| name.to_owned())?, at);
+                let config = config.config().with_context(|| name.to_owned())?;
+                self.note_config(&config);
+                self.engine.handle_config(config, at);
             }
             Note::LocalAddresses { addresses, .. } => self.set_local(addresses),
             Note::Wake { at } => self.engine.handle_timeout(at),
@@ -170,11 +201,19 @@ impl Session {
             ));
         }
         let config = config.config().with_context(|| name.to_owned())?;
+        self.note_config(&config);
         let local = recording::known(local_addresses);
         self.report.local_addresses(&local);
         self.totals.local = LocalOrigin::Recorded;
         self.engine = Engine::restore(config, local, Self::KEY, &state);
         Ok(())
+    }
+
+    /// Notes which config the engine has from now on.
+    fn note_config(&mut self, config: &Config) {
+        if let Some(curiosity) = &mut self.curiosity {
+            curiosity.follow(&config.doors, &self.doors);
+        }
     }
 
     fn set_local(&mut self, addresses: Vec<IpAddr>) {
@@ -202,7 +241,11 @@ impl Judge for Session {
         let mut frames = Frames::new(traces, self.haste());
         let read = loop {
             progress.update(traces);
-            let Stretch { tally, addresses, note, goes_on } = frames.read(traces, &self.engine);
+            let stretch = match &self.curiosity {
+                Some(curiosity) => frames.read(traces, &curiosity.beside(&self.engine)),
+                None => frames.read(traces, &self.engine),
+            };
+            let Stretch { tally, addresses, note, goes_on } = stretch;
             self.totals.add(&tally);
             if let Some(addresses) = addresses.filter(|_| self.totals.local != LocalOrigin::Given) {
                 self.set_local(addresses);

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
+use knock_engine::Disregard;
 use knock_engine::config::{Config, Door};
 use knock_engine::local::LocalAddresses;
 use knock_engine::output::Output;
@@ -109,6 +110,8 @@ fn notes(path: &Path) -> anyhow::Result<Vec<Note>> {
 pub(super) enum Telling {
     Output(Output, Option<Origin>),
     Packet(Packet, Timestamp, Origin),
+    /// A door, by its index, made nothing of a packet.
+    Disregard(usize, Disregard, (Packet, Timestamp, Origin)),
 }
 
 /// Where the replay of a recording is.

@@ -9,6 +9,7 @@ mod extract;
 mod golden;
 mod lint;
 mod oracle;
+mod page;
 mod readme;
 mod recording;
 mod refusals;

@@ -23,6 +23,7 @@ use pcap_file::pcapng::blocks::unknown::UnknownBlock;
 use serde_json::value::RawValue;
 
 use crate::cli::Folder;
+use crate::page::{outcomes_of_page, outcomes_of_run};
 
 const SSH: &str = "[ssh]\nsequence = 7000,8000,9000\nstart_command = open %IP%\n\
     stop_command = close %IP%\ncmd_timeout = 10\n";
@@ -204,6 +205,21 @@ fn the_end_of_a_ring_goes_on_where_the_daemon_was() {
     };
     let (whole, end) = (events(&whole), events(&end));
     assert!(end.len() > 5 && whole.ends_with(&end), "{whole:#?}\n{end:#?}");
+}
+
+#[test]
+fn the_report_tells_what_run_tells_of_a_recording() {
+    let folder = recorded("recording-report");
+    for traces in ["a.pcapng b.pcapng", "b.pcapng", "-c knockd.conf a.pcapng b.pcapng"] {
+        let run = folder.run(&format!("run --format jsonl {traces}"));
+        let told = outcomes_of_run(run.exits(0));
+        let mut shown =
+            outcomes_of_page(&folder.run(&format!("report -o - {traces}")).exits(0).stdout());
+        // What goes on where a recording ends has no event.
+        shown.retain(|(_, _, outcome), _| outcome != "unfinished");
+        assert!(!told.is_empty());
+        assert_eq!(shown, told, "{traces}");
+    }
 }
 
 #[test]

@@ -11,19 +11,19 @@ use crate::run::OutputError;
 
 /// What to do about files that exist.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum OnExisting {
+pub(crate) enum OnExisting {
     Refuse,
     Replace,
 }
 
 /// Where something is written to.
-pub(super) enum Destination {
+pub(crate) enum Destination {
     Standard(BufWriter<StdoutLock<'static>>),
     File(Box<Pending>),
 }
 
 /// A file that has no name yet.
-pub(super) struct Pending {
+pub(crate) struct Pending {
     out: BufWriter<NamedTempFile<File>>,
     path: PathBuf,
     on_existing: OnExisting,
@@ -38,7 +38,7 @@ impl Destination {
     ///
     /// The file exists and may not be replaced, its folder can't be written to, or standard output
     /// is a terminal.
-    pub(super) fn open(path: &Path, on_existing: OnExisting) -> anyhow::Result<Self> {
+    pub(crate) fn open(path: &Path, on_existing: OnExisting) -> anyhow::Result<Self> {
         if path == Path::new("-") {
             if io::stdout().is_terminal() {
                 bail!("standard output is a terminal: name a file with -o, or pipe it elsewhere");
@@ -67,7 +67,7 @@ impl Destination {
     }
 
     /// Returns an error of writing with the place.
-    pub(super) fn explain(path: &Path, error: io::Error) -> anyhow::Error {
+    pub(crate) fn explain(path: &Path, error: io::Error) -> anyhow::Error {
         if path == Path::new("-") {
             return OutputError::from(error).into();
         }
@@ -79,7 +79,7 @@ impl Destination {
     /// # Errors
     ///
     /// The disk is full or fails, or meanwhile somebody else made a file of that name.
-    pub(super) fn complete(self) -> anyhow::Result<()> {
+    pub(crate) fn complete(self) -> anyhow::Result<()> {
         let mut pending = match self {
             Self::Standard(mut out) => return Ok(out.flush().map_err(OutputError::from)?),
             Self::File(pending) => pending,
