@@ -11,10 +11,10 @@ use crate::expect::help::{
     TEST_LONG_ABOUT,
 };
 use crate::expect::{RecordArgs, TestArgs};
+use crate::extract::ExtractArgs;
 use crate::lint::{self, LintArgs};
 use crate::stats::{self, StatsArgs};
 use crate::sweep::{self, SweepArgs};
-use crate::extract::ExtractArgs;
 
 const ABOUT: &str =
     "Replays captures through the knock engine: what would have opened, and why not";
