@@ -254,6 +254,21 @@ pub struct InputArgs {
     #[arg(long, display_order = 2)]
     pub resync: bool,
 
+    /// How it looks.
+    #[command(flatten)]
+    pub look: LookArgs,
+
+    /// Captures to read, or - for standard input
+    ///
+    /// pcap and pcapng are read, plain or compressed with gzip, zstd or lz4, whatever the file's
+    /// name. Several traces become one stream, in the order of their time stamps.
+    #[arg(value_name = "TRACE", required = true)]
+    pub traces: Vec<PathBuf>,
+}
+
+/// How the output looks.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct LookArgs {
     /// When to use colours
     ///
     /// With auto, where standard output is a terminal and NO_COLOR is not set.
@@ -265,13 +280,23 @@ pub struct InputArgs {
         display_order = 2
     )]
     pub color: ColorWhen,
+}
 
-    /// Captures to read, or - for standard input
+/// Who counts as a scanner.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct ScannerArgs {
+    /// How many distinct other ports make a scanner of a source
     ///
-    /// pcap and pcapng are read, plain or compressed with gzip, zstd or lz4, whatever the file's
-    /// name. Several traces become one stream, in the order of their time stamps.
-    #[arg(value_name = "TRACE", required = true)]
-    pub traces: Vec<PathBuf>,
+    /// An opening is an accident where its source hit so many other ports of this host, from 10 s
+    /// before its first knock to 10 s after its last; by UDP, or by TCP without ACK and RST.
+    #[arg(
+        long = "scanner",
+        value_name = "PORTS",
+        default_value_t = 5,
+        value_parser = clap::value_parser!(u16).range(1..=1024),
+        display_order = 1
+    )]
+    pub ports: u16,
 }
 
 /// The arguments of `knock-replay run`.
@@ -347,9 +372,9 @@ pub enum Format {
     Summary,
 }
 
-/// How a table is told.
+/// How everything but a run is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum TableFormat {
+pub enum PageFormat {
     /// For people
     Text,
     /// For programs: one JSON object a line

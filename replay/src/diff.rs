@@ -11,6 +11,7 @@ mod jsonl;
 mod obstacle;
 mod openings;
 mod original;
+mod other_ports;
 mod page;
 mod settings;
 
@@ -19,15 +20,16 @@ use std::fs::File;
 use anyhow::bail;
 use knock_engine::config::Config;
 
-pub use self::args::{DiffArgs, DiffFormat};
+pub use self::args::DiffArgs;
 use self::detail::{Detail, Details};
 use self::openings::{Opening, Openings};
+use self::other_ports::OtherPorts;
 use self::settings::Settings;
 use crate::PROGRAM;
-use crate::cli::DecideAs;
-use crate::explain::TraceFiles;
+use crate::cli::{DecideAs, PageFormat};
 use crate::fleet::Fleet;
 use crate::run::progress::Progress;
+use crate::run::trace_files::TraceFiles;
 use crate::run::{self, OutputError};
 use crate::trace::Traces;
 
@@ -50,10 +52,10 @@ pub fn diff(args: &DiffArgs) -> anyhow::Result<bool> {
         read = result;
     }
     let text = match args.format {
-        DiffFormat::Text => page::print(&report, run::palette(args.color), args),
-        DiffFormat::Jsonl => jsonl::print(&report, args)?,
+        PageFormat::Text => page::print(&report, run::palette(args.look.color), args),
+        PageFormat::Jsonl => jsonl::print(&report, args)?,
     };
-    run::write_out(&text).map_err(OutputError::from)?;
+    run::write_out(text.as_bytes()).map_err(OutputError::from)?;
     read?;
     Ok(report.differs())
 }
@@ -157,7 +159,7 @@ impl Traffic {
             let (explain, _) = differences.split_at_mut(explained);
             sides.explain(explain, files, args)?;
         }
-        if args.format == DiffFormat::Text && !knows_addresses {
+        if args.format == PageFormat::Text && !knows_addresses {
             PROGRAM.note(&run::ASSUMED_LOCAL);
         }
         let unexplained = differences.len() - explained;
@@ -212,10 +214,12 @@ impl Sides {
             Old::Sesame(old) => vec![old, &self.new],
             Old::Knockd08(..) => vec![&self.new],
         };
+        let known: Vec<&Config> = self.old_config().into_iter().chain([&self.new]).collect();
+        let mut ports = OtherPorts::new(&known, differences);
         let configs = configs.into_iter().map(|its| (its.clone(), Details::new(its, differences)));
         let mut fleet = Fleet::new(configs, &args.local);
         // Where reading ends early, the first reading has told why.
-        let _ = fleet.read(&mut traces, &mut progress);
+        let _ = fleet.read_beside(&mut traces, &mut progress, &mut ports);
         progress.finish();
         let mut observers = fleet.into_observers();
         let Some(new) = observers.pop() else { bail!("no config to explain by") };
@@ -227,7 +231,7 @@ impl Sides {
             (Old::Sesame(_), Some(old)) => old,
             (Old::Sesame(_), None) => bail!("no config to explain by"),
         };
-        detail::fill(differences, &old, &new);
+        detail::fill(differences, (&old, &new), &ports);
         Ok(())
     }
 }

@@ -29,7 +29,7 @@ use std::io::{self, Read as _, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
-use clap::{Args, ValueEnum};
+use clap::Args;
 use knock_engine::config::Diagnostic;
 use knock_frontend::format::Counted;
 use knock_frontend::notice::told;
@@ -44,7 +44,7 @@ use self::result::{Came, CaseResult, Counts, ExpectFile, Told};
 use self::stage::{Builder, Stage, Trouble};
 use self::update::Update;
 use crate::PROGRAM;
-use crate::cli::ColorWhen;
+use crate::cli::{LookArgs, PageFormat};
 use crate::report::LocalOrigin;
 use crate::report::style::Palette;
 use crate::run::{self, OutputError};
@@ -84,35 +84,18 @@ pub struct TestArgs {
     pub coverage_threshold: Option<u64>,
 
     /// How to tell it
-    #[arg(long, value_enum, default_value_t = TestFormat::Text, display_order = 1)]
-    pub format: TestFormat,
+    #[arg(long, value_enum, default_value_t = PageFormat::Text, display_order = 1)]
+    pub format: PageFormat,
 
-    /// When to use colours
-    ///
-    /// With auto, where standard output is a terminal and NO_COLOR is not set.
-    #[arg(
-        long,
-        value_name = "WHEN",
-        value_enum,
-        default_value_t = ColorWhen::Auto,
-        display_order = 2
-    )]
-    pub color: ColorWhen,
+    /// How it looks.
+    #[command(flatten)]
+    pub look: LookArgs,
 
     /// Expectation files
     ///
     /// Paths in a file begin at its own folder. docs/TESTS.md describes every key.
     #[arg(value_name = "FILE", required = true)]
     pub files: Vec<PathBuf>,
-}
-
-/// How `test` tells what came of the cases.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum TestFormat {
-    /// For people: a line for each case, and why it failed
-    Text,
-    /// For programs: one JSON object a line for every case, then the totals
-    Jsonl,
 }
 
 /// What came of a whole test.
@@ -207,7 +190,7 @@ impl<'a> Tester<'a> {
     fn new(args: &'a TestArgs) -> Self {
         Self {
             args,
-            palette: run::palette(args.color),
+            palette: run::palette(args.look.color),
             width: run::width(),
             out: Box::new(io::stdout()),
             counts: Counts::default(),
@@ -238,7 +221,7 @@ impl<'a> Tester<'a> {
             self.tell(&CaseResult { path: &file.path, case, came })?;
         }
         let shown = update.map(|update| update.finish(&self.palette)).transpose()?;
-        if let (Some(shown), TestFormat::Text) = (shown, self.args.format) {
+        if let (Some(shown), PageFormat::Text) = (shown, self.args.format) {
             self.write(shown.as_bytes())?;
         }
         Ok(())
@@ -261,8 +244,8 @@ impl<'a> Tester<'a> {
             return Ok(Came::Passed);
         }
         let (palette, width) = match self.args.format {
-            TestFormat::Text => (&self.palette, self.width.saturating_sub(2)),
-            TestFormat::Jsonl => (&Palette::plain(), 80),
+            PageFormat::Text => (&self.palette, self.width.saturating_sub(2)),
+            PageFormat::Jsonl => (&Palette::plain(), 80),
         };
         let why = why::explain(stage, case, &seen, &failures, (palette, width))?;
         let mut why = why.into_iter();
@@ -281,11 +264,11 @@ impl<'a> Tester<'a> {
         self.counts.count(&result.came);
         self.junit.note(result);
         match self.args.format {
-            TestFormat::Text => {
+            PageFormat::Text => {
                 let text = page::case(result, &self.palette, self.width);
                 self.write(text.as_bytes())?;
             }
-            TestFormat::Jsonl => {
+            PageFormat::Jsonl => {
                 let mut line = Vec::new();
                 lines::append_case(result, &mut line)?;
                 self.write(&line)?;
@@ -317,13 +300,13 @@ impl<'a> Tester<'a> {
         let coverage = self.wants_coverage().then_some(&self.coverage);
         let mut told = Vec::new();
         match self.args.format {
-            TestFormat::Text => {
+            PageFormat::Text => {
                 told.extend(page::counts(self.counts).into_bytes());
                 told.extend(
                     coverage.map(|it| it.text(self.width).into_bytes()).unwrap_or_default(),
                 );
             }
-            TestFormat::Jsonl => {
+            PageFormat::Jsonl => {
                 lines::append_summary(self.counts, coverage, &mut told)
                     .map_err(OutputError::from)?;
             }

@@ -19,11 +19,8 @@ mod watch;
 
 use std::collections::HashSet;
 use std::fs::File;
-use std::io::{self, Seek as _, Write};
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
 use knock_engine::config::Config;
 use knock_engine::local::LocalAddresses;
 use knock_engine::output::{Event, Output};
@@ -31,7 +28,6 @@ use knock_engine::packet::Packet;
 use knock_engine::time::Timestamp;
 use knock_engine::wire::{self, LinkType, Undecoded};
 use knock_engine::{Disregard, Engine, HashKey};
-use knock_frontend::format::Counted;
 
 pub(crate) use self::asked::{Asked, Feed, tell, tried};
 use self::page::{Extent, Page};
@@ -42,8 +38,9 @@ use crate::cli::ExplainArgs;
 use crate::report::{Doors, Origin};
 use crate::run::link::LinkTypes;
 use crate::run::progress::Progress;
+use crate::run::trace_files::TraceFiles;
 use crate::run::{self, Basis, OutputError};
-use crate::trace::{Frame, OnDamage, TraceReader, Traces};
+use crate::trace::{Frame, Traces};
 
 /// Explains what every packet of one source, or of all that touched a knock port, came to.
 ///
@@ -52,13 +49,7 @@ use crate::trace::{Frame, OnDamage, TraceReader, Traces};
 /// The config has errors, a trace can't be read to its end (everything before that place has been
 /// explained then), or the report can't be written.
 pub fn explain(args: &ExplainArgs) -> anyhow::Result<()> {
-    let Basis { config, local: recorded, reloads, .. } = Basis::of(&args.input)?;
-    if reloads > 0 {
-        PROGRAM.note(&format_args!(
-            "the recording tells {} after the first, which explain does not follow (run does)",
-            Counted(reloads as u64, "config")
-        ));
-    }
+    let Basis { config, local: recorded, .. } = Basis::of_first_config(&args.input, "explain")?;
     let sources = TraceFiles::open(&args.input.traces, args.source.is_none())?;
     let on_damage = run::on_damage(args.input.resync);
     let ports = KnockPorts::new(&config);
@@ -90,48 +81,10 @@ pub fn explain(args: &ExplainArgs) -> anyhow::Result<()> {
         (Err(_), 0) => Extent::Nothing,
         (Err(_), _) => Extent::Part,
     };
-    let mut page = Page::new(run::palette(args.input.color), run::width(), &args.input.traces);
+    let mut page = Page::new(run::palette(args.input.look.color), run::width(), &args.input.traces);
     let text = page.print(&explainer.stories, &explainer.local, extent);
-    let mut out = io::stdout().lock();
-    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(OutputError::from)?;
+    run::write_out(text.as_bytes()).map_err(OutputError::from)?;
     read
-}
-
-/// The traces, such that they can be read more than once.
-pub(crate) struct TraceFiles<'a> {
-    paths: &'a [PathBuf],
-    /// What came from standard input, where it is read more than once.
-    spool: Option<File>,
-}
-
-impl<'a> TraceFiles<'a> {
-    pub(crate) fn open(paths: &'a [PathBuf], is_read_twice: bool) -> anyhow::Result<Self> {
-        let has_stdin = paths.iter().any(|path| path == Path::new("-"));
-        let spool = (has_stdin && is_read_twice).then(|| {
-            let mut spool = tempfile::tempfile()?;
-            io::copy(&mut io::stdin().lock(), &mut spool)?;
-            Ok::<_, io::Error>(spool)
-        });
-        let spool = spool.transpose().context(
-            "standard input: cannot be kept in a temporary file, as is needed to read it twice",
-        )?;
-        Ok(Self { paths, spool })
-    }
-
-    pub(crate) fn traces(&self, on_damage: OnDamage) -> anyhow::Result<Traces<File>> {
-        let mut readers = Vec::with_capacity(self.paths.len());
-        for path in self.paths {
-            readers.push(match &self.spool {
-                Some(spool) if path == Path::new("-") => {
-                    let mut file = spool.try_clone().context("standard input")?;
-                    file.rewind().context("standard input")?;
-                    TraceReader::new(file, "standard input", on_damage)?
-                }
-                _ => TraceReader::open(path, on_damage)?,
-            });
-        }
-        Ok(Traces::new(readers))
-    }
 }
 
 /// An engine at work, with the stories that it makes of packets.

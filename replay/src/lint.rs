@@ -18,13 +18,12 @@ mod strength;
 mod subject;
 
 use std::fs;
-use std::io::{self, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use clap::{Args, ValueEnum};
+use clap::Args;
 use knock_frontend::config_file::{ConfigFile, Strictness};
 use knock_frontend::diagnostics::Colour;
 
@@ -32,8 +31,8 @@ use self::print::Report;
 use self::strength::Strength;
 use self::subject::Subject;
 use crate::PROGRAM;
-use crate::cli::ColorWhen;
-use crate::run::{OutputError, is_coloured, palette};
+use crate::cli::{LookArgs, PageFormat};
+use crate::run::{OutputError, is_coloured, palette, write_out};
 
 /// The longest lease that needs no `check_command`.
 pub(crate) const LONG_LEASE: Duration = Duration::from_secs(10 * 60);
@@ -84,8 +83,8 @@ pub struct LintArgs {
     pub config: PathBuf,
 
     /// How to tell it
-    #[arg(long, value_enum, default_value_t = LintFormat::Text, display_order = 1)]
-    pub format: LintFormat,
+    #[arg(long, value_enum, default_value_t = PageFormat::Text, display_order = 1)]
+    pub format: PageFormat,
 
     /// Packets a second that somebody who guesses sends
     #[arg(
@@ -97,26 +96,9 @@ pub struct LintArgs {
     )]
     pub rate: u64,
 
-    /// When to use colours
-    ///
-    /// With auto, where standard output is a terminal and NO_COLOR is not set.
-    #[arg(
-        long,
-        value_name = "WHEN",
-        value_enum,
-        default_value_t = ColorWhen::Auto,
-        display_order = 2
-    )]
-    pub color: ColorWhen,
-}
-
-/// How lint tells what it found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum LintFormat {
-    /// For people: every finding with its line, then how hard each door is to guess
-    Text,
-    /// For programs: one JSON object a line for every finding and every door, then the totals
-    Jsonl,
+    /// How it looks.
+    #[command(flatten)]
+    pub look: LookArgs,
 }
 
 /// What came of it.
@@ -145,13 +127,13 @@ pub fn lint(args: &LintArgs) -> anyhow::Result<Verdict> {
     let subject = Subject::new(&config, &files, world_readable.cloned().collect());
     let report = examine(&subject, args.rate);
     let output = match args.format {
-        LintFormat::Text => {
-            let colour = if is_coloured(args.color) { Colour::Always } else { Colour::Never };
-            report.text(colour, &palette(args.color)).into_bytes()
+        PageFormat::Text => {
+            let colour = if is_coloured(args.look.color) { Colour::Always } else { Colour::Never };
+            report.text(colour, &palette(args.look.color)).into_bytes()
         }
-        LintFormat::Jsonl => report.jsonl().map_err(OutputError::from)?,
+        PageFormat::Jsonl => report.jsonl().map_err(OutputError::from)?,
     };
-    io::stdout().lock().write_all(&output).map_err(OutputError::from)?;
+    write_out(&output).map_err(OutputError::from)?;
     Ok(if report.findings.is_empty() { Verdict::Clean } else { Verdict::Findings })
 }
 

@@ -6,6 +6,7 @@ pub(crate) mod link;
 pub(crate) mod original;
 pub(crate) mod progress;
 pub(crate) mod recording;
+pub(crate) mod trace_files;
 
 use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal as _, Write as _};
@@ -111,6 +112,31 @@ impl Basis {
         }
         let Survey { config, local, doors, reloads } = Survey::of(&input.traces)?;
         Ok(Self { config, doors, local: Some(local), reloads })
+    }
+
+    /// Like [`Basis::of`], for what stays with a recording's first config, and says so.
+    ///
+    /// # Errors
+    ///
+    /// As [`Basis::of`].
+    pub(crate) fn of_first_config(input: &InputArgs, subcommand: &str) -> anyhow::Result<Self> {
+        let basis = Self::of(input)?;
+        if basis.reloads > 0 {
+            PROGRAM.note(&format_args!(
+                "the recording tells {} after the first, which {subcommand} does not follow (run \
+                 does)",
+                Counted(basis.reloads as u64, "config")
+            ));
+        }
+        Ok(basis)
+    }
+
+    /// Returns the local addresses that are known before any packet; none where the traces may tell.
+    pub(crate) fn given_addresses(&self, input: &InputArgs) -> Vec<IpAddr> {
+        match &self.local {
+            Some(LocalAddresses::Known(addresses)) => addresses.clone(),
+            Some(LocalAddresses::Unknown) | None => input.local.clone(),
+        }
     }
 }
 
@@ -221,7 +247,7 @@ fn make_report(
     local: LocalAddresses,
     (traces, progress): (&Traces<File>, &Progress),
 ) -> Box<dyn Report> {
-    let (out, palette) = (standard_output(progress), palette(args.input.color));
+    let (out, palette) = (standard_output(progress), palette(args.input.look.color));
     match args.format {
         Format::Jsonl => {
             let jsonl = Jsonl::new(out, given_names(args));
@@ -243,7 +269,7 @@ fn make_report(
 }
 
 fn make_original_report(args: &RunArgs, progress: &Progress) -> Box<dyn OriginalReport> {
-    let (out, palette) = (standard_output(progress), palette(args.input.color));
+    let (out, palette) = (standard_output(progress), palette(args.input.look.color));
     match args.format {
         Format::Jsonl => Box::new(Jsonl::new(out, given_names(args))),
         Format::Summary => Box::new(Summary::new(out, palette)),
@@ -252,9 +278,9 @@ fn make_original_report(args: &RunArgs, progress: &Progress) -> Box<dyn Original
 }
 
 /// Writes a whole page to standard output.
-pub(crate) fn write_out(text: &str) -> io::Result<()> {
+pub(crate) fn write_out(page: &[u8]) -> io::Result<()> {
     let mut out = io::stdout().lock();
-    out.write_all(text.as_bytes())?;
+    out.write_all(page)?;
     out.flush()
 }
 

@@ -45,8 +45,8 @@ pub(crate) struct Scanners {
     accidental: Vec<bool>,
 }
 
-/// What of a door matters here.
-struct DoorPorts {
+/// What of a door tells whether a port is another one.
+pub(crate) struct DoorPorts {
     knocks: Vec<(Protocol, u16)>,
     targets: Vec<IpAddr>,
 }
@@ -142,7 +142,7 @@ impl Scanners {
             source.pending.pop_front();
             self.settle(number, source);
         }
-        if begins(packet) {
+        if begins(packet.protocol(), flags(packet)) {
             self.note_hit(packet, source);
         }
         while let Some(number) = self.coming.front().copied() {
@@ -188,7 +188,7 @@ impl Scanners {
         let mut others: Vec<(Protocol, u16)> = source
             .hits
             .iter()
-            .filter(|hit| hit.at >= since && door.has_other(hit, &self.local))
+            .filter(|hit| hit.at >= since && door.has_other(hit.port, hit.destination, &self.local))
             .map(|hit| hit.port)
             .collect();
         others.sort_unstable();
@@ -200,7 +200,7 @@ impl Scanners {
 impl Listener for Scanners {
     #[inline]
     fn admits(&self, protocol: Protocol, _destination_port: u16, flags: TcpFlags) -> bool {
-        protocol == Protocol::Udp || begins_by(flags)
+        begins(protocol, flags)
     }
 
     fn local_addresses(&mut self, local: &LocalAddresses) {
@@ -220,7 +220,7 @@ impl Listener for Scanners {
 }
 
 impl DoorPorts {
-    fn of(door: &Door) -> Self {
+    pub(crate) fn of(door: &Door) -> Self {
         let sequences: Vec<_> = match &door.sequences {
             Sequences::Fixed(sequence) => vec![sequence],
             Sequences::OneTime { lines, .. } => lines.iter().map(|line| &line.sequence).collect(),
@@ -230,24 +230,32 @@ impl DoorPorts {
         Self { knocks, targets: door.targets.clone() }
     }
 
-    /// Tells whether a hit is on a port of a host that the door sees (S4), and on no knock port.
-    fn has_other(&self, hit: &Hit, local: &LocalAddresses) -> bool {
+    /// Tells whether a port of a host is one that the door sees (S4), and no knock port.
+    pub(crate) fn has_other(
+        &self,
+        port: (Protocol, u16),
+        destination: IpAddr,
+        local: &LocalAddresses,
+    ) -> bool {
         let is_seen = match self.targets.as_slice() {
-            [] => local.contains(hit.destination),
-            targets => targets.contains(&hit.destination),
+            [] => local.contains(destination),
+            targets => targets.contains(&destination),
         };
-        is_seen && !self.knocks.contains(&hit.port)
+        is_seen && !self.knocks.contains(&port)
     }
 }
 
 /// Tells whether a packet begins something: UDP, or TCP that neither answers nor ends.
-fn begins(packet: &Packet) -> bool {
-    match packet.transport {
-        Transport::Udp => true,
-        Transport::Tcp { flags, .. } => begins_by(flags),
-    }
+#[inline]
+pub(crate) fn begins(protocol: Protocol, flags: TcpFlags) -> bool {
+    let answers = TcpFlags::ACK.union(TcpFlags::RST);
+    protocol == Protocol::Udp || flags.intersection(answers).is_empty()
 }
 
-const fn begins_by(flags: TcpFlags) -> bool {
-    flags.intersection(TcpFlags::ACK.union(TcpFlags::RST)).is_empty()
+/// Returns a packet's flags, none for UDP.
+pub(crate) const fn flags(packet: &Packet) -> TcpFlags {
+    match packet.transport {
+        Transport::Udp => TcpFlags::from_bits(0),
+        Transport::Tcp { flags, .. } => flags,
+    }
 }

@@ -13,7 +13,6 @@ mod watch;
 
 use std::cell::RefCell;
 use std::fs::File;
-use std::io::{self, Write as _};
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -22,18 +21,17 @@ use std::time::Duration;
 use anyhow::bail;
 use clap::Args;
 use knock_engine::config::{Config, Door};
-use knock_engine::local::LocalAddresses;
-use knock_frontend::format::{Count, Counted};
+use knock_frontend::format::Count;
 
 use self::facts::Facts;
 use self::watch::Watch;
 use crate::PROGRAM;
-use crate::cli::{InputArgs, TableFormat};
-use crate::explain::TraceFiles;
+use crate::cli::{InputArgs, PageFormat, ScannerArgs};
 use crate::fleet::Fleet;
 use crate::knockers::Knockers;
 use crate::openings::Openings;
 use crate::run::progress::Progress;
+use crate::run::trace_files::TraceFiles;
 use crate::run::{self, Basis, OutputError};
 use crate::scanners::Scanners;
 use crate::trace::Traces;
@@ -81,22 +79,13 @@ pub struct StatsArgs {
     #[arg(long, value_name = "N", default_value_t = 10, display_order = 1)]
     pub top: usize,
 
-    /// How many distinct other ports make a scanner of a source
-    ///
-    /// An opening is an accident where its source hit so many other ports of this host, from 10 s
-    /// before its first knock to 10 s after its last; by UDP, or by TCP without ACK and RST.
-    #[arg(
-        long,
-        value_name = "PORTS",
-        default_value_t = 5,
-        value_parser = clap::value_parser!(u16).range(1..=1024),
-        display_order = 1
-    )]
-    pub scanner: u16,
+    /// Who counts as a scanner.
+    #[command(flatten)]
+    pub scanner: ScannerArgs,
 
     /// How to tell it
-    #[arg(long, value_enum, default_value_t = TableFormat::Text, display_order = 1)]
-    pub format: TableFormat,
+    #[arg(long, value_enum, default_value_t = PageFormat::Text, display_order = 1)]
+    pub format: PageFormat,
 }
 
 /// Tells how the knocks of traces look.
@@ -106,20 +95,12 @@ pub struct StatsArgs {
 /// The config can't be used, there is no such door, a trace can't be read to its end (everything
 /// before that place has been told then), or the output can't be written.
 pub fn stats(args: &StatsArgs) -> anyhow::Result<()> {
-    let Basis { config, local: recorded, reloads, .. } = Basis::of(&args.input)?;
-    if reloads > 0 {
-        PROGRAM.note(&format_args!(
-            "the recording tells {} after the first, which stats does not follow (run does)",
-            Counted(reloads as u64, "config")
-        ));
-    }
+    let basis = Basis::of_first_config(&args.input, "stats")?;
+    let local = basis.given_addresses(&args.input);
+    let config = basis.config;
     if let Some(name) = args.door.iter().find(|name| !has_door(&config, name)) {
         bail!("--door {name}: the config has no such door");
     }
-    let local = match recorded {
-        Some(LocalAddresses::Known(addresses)) => addresses,
-        Some(LocalAddresses::Unknown) | None => args.input.local.clone(),
-    };
     let files = TraceFiles::open(&args.input.traces, true)?;
     let work = Work { args, config: &config, local, files };
     let knockers = work.knockers()?;
@@ -129,11 +110,10 @@ pub fn stats(args: &StatsArgs) -> anyhow::Result<()> {
     }
     facts.is_complete = read.is_ok();
     let text = match args.format {
-        TableFormat::Text => page::page(&facts, &run::palette(args.input.color)).into_bytes(),
-        TableFormat::Jsonl => jsonl::lines(&facts).map_err(OutputError::from)?,
+        PageFormat::Text => page::page(&facts, &run::palette(args.input.look.color)).into_bytes(),
+        PageFormat::Jsonl => jsonl::lines(&facts).map_err(OutputError::from)?,
     };
-    let mut out = io::stdout().lock();
-    out.write_all(&text).and_then(|()| out.flush()).map_err(OutputError::from)?;
+    run::write_out(&text).map_err(OutputError::from)?;
     read
 }
 
@@ -174,7 +154,7 @@ impl Work<'_> {
             Rc::clone(&openings),
             Rc::clone(knockers),
             self.config,
-            self.args.scanner,
+            self.args.scanner.ports,
         );
         let configs = [self.config.clone(), with_windows(self.config, |_, door| patience(door))];
         let watched = configs.map(|config| {
@@ -186,7 +166,7 @@ impl Work<'_> {
         let read = fleet.read_beside(&mut traces, &mut progress, &mut scanners);
         progress.finish();
         run::warn_of_endings(&traces);
-        if !fleet.knows_addresses && self.args.format == TableFormat::Text {
+        if !fleet.knows_addresses && self.args.format == PageFormat::Text {
             PROGRAM.note(&run::ASSUMED_LOCAL);
         }
         let mut watches = fleet.into_observers();

@@ -12,7 +12,6 @@ mod tally;
 
 use std::cell::RefCell;
 use std::fs::File;
-use std::io::{self, Write as _};
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -20,20 +19,18 @@ use std::sync::Arc;
 use anyhow::bail;
 use clap::Args;
 use knock_engine::config::{Config, Door};
-use knock_engine::local::LocalAddresses;
-use knock_frontend::format::Counted;
 
 use self::axis::Axis;
 use self::key::{Key, Value};
 use self::outcome::{Made, Outcome};
 use self::tally::Tally;
 use crate::PROGRAM;
-use crate::cli::{InputArgs, TableFormat};
-use crate::explain::TraceFiles;
+use crate::cli::{InputArgs, PageFormat, ScannerArgs};
 use crate::fleet::Fleet;
 use crate::knockers::Knockers;
 use crate::openings::Openings;
 use crate::run::progress::Progress;
+use crate::run::trace_files::TraceFiles;
 use crate::run::{self, Basis, OutputError};
 use crate::scanners::Scanners;
 use crate::trace::Traces;
@@ -90,19 +87,13 @@ pub struct SweepArgs {
     #[arg(long, value_name = "KEY=VALUES", required = true, display_order = 1)]
     pub set: Vec<String>,
 
-    /// How many distinct other ports make a scanner of a source
-    #[arg(
-        long,
-        value_name = "PORTS",
-        default_value_t = 5,
-        value_parser = clap::value_parser!(u16).range(1..=1024),
-        display_order = 1
-    )]
-    pub scanner: u16,
+    /// Who counts as a scanner.
+    #[command(flatten)]
+    pub scanner: ScannerArgs,
 
     /// How to tell it
-    #[arg(long, value_enum, default_value_t = TableFormat::Text, display_order = 1)]
-    pub format: TableFormat,
+    #[arg(long, value_enum, default_value_t = PageFormat::Text, display_order = 1)]
+    pub format: PageFormat,
 }
 
 /// What is swept, and what came of it.
@@ -131,19 +122,11 @@ impl Sweep {
 /// (everything before that place has been told then), or the output can't be written.
 pub fn sweep(args: &SweepArgs) -> anyhow::Result<()> {
     let axes = axis::read(&args.set)?;
-    let Basis { config, local: recorded, reloads, .. } = Basis::of(&args.input)?;
-    if reloads > 0 {
-        PROGRAM.note(&format_args!(
-            "the recording tells {} after the first, which sweep does not follow (run does)",
-            Counted(reloads as u64, "config")
-        ));
-    }
+    let basis = Basis::of_first_config(&args.input, "sweep")?;
+    let local = basis.given_addresses(&args.input);
+    let config = basis.config;
     let index = find_door(&config, &args.door)?;
     let trials = trials(&config, index, &axes)?;
-    let local = match recorded {
-        Some(LocalAddresses::Known(addresses)) => addresses,
-        Some(LocalAddresses::Unknown) | None => args.input.local.clone(),
-    };
     let files = TraceFiles::open(&args.input.traces, true)?;
     let work = Work { args, config: &config, index, local };
     let knockers = work.knockers(&files, &trials)?;
@@ -152,15 +135,14 @@ pub fn sweep(args: &SweepArgs) -> anyhow::Result<()> {
     let outcome = Outcome::of(&runs.made, &openings, &runs.accidental);
     drop(openings);
     let is_complete = read.is_ok();
-    let sweep = Sweep { config, index, axes, scanner: args.scanner, outcome, is_complete };
+    let sweep = Sweep { config, index, axes, scanner: args.scanner.ports, outcome, is_complete };
     let text = match args.format {
-        TableFormat::Text => {
-            page::page(&sweep, &run::palette(args.input.color), run::width()).into_bytes()
+        PageFormat::Text => {
+            page::page(&sweep, &run::palette(args.input.look.color), run::width()).into_bytes()
         }
-        TableFormat::Jsonl => jsonl::lines(&sweep).map_err(OutputError::from)?,
+        PageFormat::Jsonl => jsonl::lines(&sweep).map_err(OutputError::from)?,
     };
-    let mut out = io::stdout().lock();
-    out.write_all(&text).and_then(|()| out.flush()).map_err(OutputError::from)?;
+    run::write_out(&text).map_err(OutputError::from)?;
     read
 }
 
@@ -277,7 +259,7 @@ impl Work<'_> {
             Rc::clone(&openings),
             Rc::clone(knockers),
             self.config,
-            self.args.scanner,
+            self.args.scanner.ports,
         );
         let mut made: Vec<Made> = Vec::with_capacity(trials.len());
         let mut outcome = Ok(());
@@ -298,7 +280,7 @@ impl Work<'_> {
             scanners.rewind();
             if made.is_empty() {
                 run::warn_of_endings(&traces);
-                if !fleet.knows_addresses && self.args.format == TableFormat::Text {
+                if !fleet.knows_addresses && self.args.format == PageFormat::Text {
                     PROGRAM.note(&run::ASSUMED_LOCAL);
                 }
             }

@@ -11,6 +11,8 @@ use std::fs;
 use std::path::Path;
 
 use knock_engine::config::{Config, Severity, parse};
+use knock_engine::local::LocalAddresses;
+use knock_engine::{Engine, HashKey};
 use proptest::prelude::*;
 
 /// The checks of the fuzz target.
@@ -140,3 +142,13 @@ const WORDS: &[&[u8]] = &[
     b"/24",
     b"%IP%",
 ];
+
+#[test]
+fn an_engine_has_room_for_as_many_doors_as_a_config_can_have() {
+    let section = |number| format!("[{number}]\nsequence = 7000,8000:udp\n");
+    let text: String = (0..Config::MAX_DOORS).map(section).collect();
+    let config = parse(text.as_bytes()).config.unwrap();
+    assert_eq!(config.doors.len(), Config::MAX_DOORS);
+    let engine = Engine::new(config, LocalAddresses::Unknown, HashKey::default());
+    assert!(engine.poll_timeout().is_none());
+}

@@ -742,17 +742,3 @@ fn s16_changed_doors_lose_their_attempts() {
     ";
     assert_snapshot!(trace_of(&[SSH, &after], script), @"0 stage 10.0.0.1 ssh 1/3 elapsed 0 margin 5000");
 }
-
-#[test]
-fn an_engine_has_room_for_as_many_doors_as_a_config_can_have() {
-    use knock_engine::config::{Config, parse};
-    use knock_engine::local::LocalAddresses;
-    use knock_engine::{Engine, HashKey};
-
-    let section = |number| format!("[{number}]\nsequence = 7000,8000:udp\n");
-    let text: String = (0..Config::MAX_DOORS).map(section).collect();
-    let config = parse(text.as_bytes()).config.unwrap();
-    assert_eq!(config.doors.len(), Config::MAX_DOORS);
-    let engine = Engine::new(config, LocalAddresses::Unknown, HashKey::default());
-    assert!(engine.poll_timeout().is_none());
-}

@@ -3,9 +3,9 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 
-use crate::cli::{ColorWhen, DecideAs};
+use crate::cli::{DecideAs, LookArgs, PageFormat, ScannerArgs};
 
 /// The arguments of `knock-replay diff`.
 #[derive(Args, Debug)]
@@ -38,9 +38,13 @@ pub struct DiffArgs {
     #[arg(long, value_name = "ADDR", value_delimiter = ',', display_order = 1)]
     pub local: Vec<IpAddr>,
 
+    /// Who counts as a scanner.
+    #[command(flatten)]
+    pub scanner: ScannerArgs,
+
     /// How to tell it
-    #[arg(long, value_enum, default_value_t = DiffFormat::Text, display_order = 1)]
-    pub format: DiffFormat,
+    #[arg(long, value_enum, default_value_t = PageFormat::Text, display_order = 1)]
+    pub format: PageFormat,
 
     /// Take warnings about the configs as errors
     #[arg(long, display_order = 2)]
@@ -50,17 +54,9 @@ pub struct DiffArgs {
     #[arg(long, display_order = 2)]
     pub resync: bool,
 
-    /// When to use colours
-    ///
-    /// With auto, where standard output is a terminal and NO_COLOR is not set.
-    #[arg(
-        long,
-        value_name = "WHEN",
-        value_enum,
-        default_value_t = ColorWhen::Auto,
-        display_order = 2
-    )]
-    pub color: ColorWhen,
+    /// How it looks.
+    #[command(flatten)]
+    pub look: LookArgs,
 
     /// Captures to compare by, or - for standard input
     ///
@@ -68,13 +64,4 @@ pub struct DiffArgs {
     /// configs themselves are compared.
     #[arg(value_name = "TRACE")]
     pub traces: Vec<PathBuf>,
-}
-
-/// How a comparison is told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum DiffFormat {
-    /// For people: a line for everything that differs
-    Text,
-    /// For programs: one JSON object a line for everything that differs, then the totals
-    Jsonl,
 }

@@ -5,11 +5,11 @@ use std::net::IpAddr;
 
 use knock_engine::config::Config;
 use knock_engine::output::{Event, EventKind, Output, ResetReason, Trigger};
-use knock_engine::packet::Protocol;
 use knock_engine::time::Timestamp;
 use knock_engine::{Disregard, Engine};
 
 use super::obstacle::Obstacle;
+use super::other_ports::OtherPorts;
 use super::{Change, Difference};
 use crate::fleet::Observer;
 use crate::report::Origin;
@@ -21,7 +21,7 @@ use crate::run::frames::Candidate;
 pub(super) struct Detail {
     /// What kept the knock from opening on the other side.
     pub(super) obstacle: Option<Obstacle>,
-    /// How many distinct other ports the source hit during the attempt.
+    /// How many distinct other ports the source hit around the attempt.
     pub(super) other_ports: usize,
 }
 
@@ -64,7 +64,6 @@ pub(super) struct Details {
     /// From when until when each attempt goes on, and at which door.
     attempts: Vec<(Timestamp, Timestamp, String)>,
     entries: Vec<Vec<Entry>>,
-    ports: Vec<HashSet<(Protocol, u16)>>,
     /// What the packet at hand has brought about, by door.
     touched: HashSet<String>,
 }
@@ -93,7 +92,6 @@ impl Details {
             sources,
             attempts: differences.iter().map(attempt).collect(),
             entries: vec![Vec::new(); differences.len()],
-            ports: vec![HashSet::new(); differences.len()],
             touched: HashSet::new(),
         }
     }
@@ -110,16 +108,6 @@ impl Details {
             let entries = &mut self.entries[*index];
             if (*from..=*to).contains(&entry.at) && entries.len() < MOST_ENTRIES {
                 entries.push(entry.clone());
-            }
-        }
-    }
-
-    /// Counts a packet to a port that may be another one.
-    fn note_port(&mut self, source: IpAddr, at: Timestamp, port: (Protocol, u16)) {
-        for index in self.sources.get(&source).into_iter().flatten() {
-            let (from, to, _) = &self.attempts[*index];
-            if (*from..=*to).contains(&at) {
-                self.ports[*index].insert(port);
             }
         }
     }
@@ -169,12 +157,15 @@ impl Observer for Details {
             let entry = Entry { at: candidate.at, origin: Some(candidate.origin), port, what };
             self.note(door, source, &entry);
         }
-        self.note_port(source, candidate.at, port);
     }
 }
 
 /// Works out what kept each opening from opening on the other side.
-pub(super) fn fill(differences: &mut [Difference], old: &Details, new: &Details) {
+pub(super) fn fill(
+    differences: &mut [Difference],
+    (old, new): (&Details, &Details),
+    ports: &OtherPorts,
+) {
     for (index, difference) in differences.iter_mut().enumerate() {
         let (its, other) = match difference.change {
             Change::Lost => (old, new),
@@ -187,12 +178,7 @@ pub(super) fn fill(differences: &mut [Difference], old: &Details, new: &Details)
         } else {
             Obstacle::NoDoor
         };
-        let own: HashSet<_> = knocks.iter().map(|(_, entry)| entry.port).collect();
-        // The new side's engine was given every packet that either side cares for.
-        let others = new.ports[index]
-            .iter()
-            .filter(|(protocol, port)| !own.contains(&Some(Port(*protocol, *port))));
-        difference.detail = Detail { obstacle: Some(obstacle), other_ports: others.count() };
+        difference.detail = Detail { obstacle: Some(obstacle), other_ports: ports.count(index) };
     }
 }
 

@@ -164,7 +164,7 @@ impl Lines {
         let new_until = new.and_then(|its| its.until).map(&mut stamp);
         let trace = args.traces.get(opening.origin.trace).map(|path| path.to_string_lossy());
         let mut message = page::verdict(difference);
-        for reason in page::reasons(difference) {
+        for reason in page::reasons(difference, args.scanner) {
             message.push_str(": ");
             message.push_str(&reason);
         }

@@ -9,15 +9,13 @@ use super::obstacle::Tense;
 use super::openings::{Opening, Outcome};
 use super::settings::{Change as Setting, Settings, Shadow, ShadowKind};
 use super::{Change, DiffArgs, Difference, Report, Traffic};
+use crate::cli::ScannerArgs;
 use crate::report::style::Palette;
-
-/// From so many other ports on, more than `max_strays` allows where it is not set, whoever opens is
-/// called a scanner.
-const SCANNER: usize = 9;
 
 /// Writes the page.
 pub(super) fn print(report: &Report, palette: Palette, args: &DiffArgs) -> String {
-    let mut page = Page { text: String::new(), palette, clock: Clock::default() };
+    let mut page =
+        Page { text: String::new(), palette, clock: Clock::default(), scanner: args.scanner };
     page.settings(&report.settings);
     if let Some(traffic) = &report.traffic {
         page.text.push('\n');
@@ -40,6 +38,7 @@ struct Page {
     text: String,
     palette: Palette,
     clock: Clock,
+    scanner: ScannerArgs,
 }
 
 impl Page {
@@ -141,7 +140,7 @@ impl Page {
         let head = format!("  {time}  {source}  {door}  {style}{}{style:#}", verdict(difference));
         let faint = self.palette.faint;
         let _ = writeln!(self.text, "{head}  {faint}{frame}{faint:#}");
-        for line in reasons(difference) {
+        for line in reasons(difference, self.scanner) {
             let _ = writeln!(self.text, "                {line}");
         }
     }
@@ -182,7 +181,7 @@ const fn outcome(outcome: Outcome) -> &'static str {
 }
 
 /// Returns why, and by whom.
-pub(super) fn reasons(difference: &Difference) -> Vec<String> {
+pub(super) fn reasons(difference: &Difference, scanner: ScannerArgs) -> Vec<String> {
     let detail = &difference.detail;
     let mut reasons = Vec::new();
     if let Some(obstacle) = &detail.obstacle {
@@ -192,9 +191,10 @@ pub(super) fn reasons(difference: &Difference) -> Vec<String> {
         });
     }
     if detail.other_ports > 0 {
-        let who = if detail.other_ports >= SCANNER { "a scanner: " } else { "" };
+        let is_scanner = detail.other_ports >= usize::from(scanner.ports);
+        let who = if is_scanner { "a scanner: " } else { "" };
         let ports = Counted(detail.other_ports as u64, "other port");
-        reasons.push(format!("{who}{ports} hit in the window"));
+        reasons.push(format!("{who}{ports} hit around it"));
     }
     reasons.iter().map(|reason| Escaped(reason).to_string()).collect()
 }

@@ -69,7 +69,7 @@ impl Scene {
 
     fn page(mut self, width: usize) -> String {
         self.explainer.finish();
-        let mut page = Page::new(Palette::plain(), width, &[PathBuf::from("a.pcap")]);
+        let mut page = Page::new(Palette::plain(), width, &[std::path::PathBuf::from("a.pcap")]);
         page.print(&self.explainer.stories, &self.explainer.local, Extent::Whole)
     }
 

@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 use serde_json::Value;
 
 use crate::cli::{Folder, Ran, pcap_of, syn};
+use crate::drawn;
 
 const HOME: [u8; 4] = [198, 51, 100, 7];
 const SCANNER: [u8; 4] = [203, 0, 113, 9];
@@ -52,6 +53,19 @@ fn a_scanner_that_gets_in_now() {
     let scan: Vec<u16> = [7000, 8000, 9000].into_iter().flat_map(|k| (k..k + 10).rev()).collect();
     let trace = packets(&[(SCANNER, &scan), (HOME, &[7000, 8000, 9000])]);
     insta::assert_snapshot!(told(&folder("diff-scanner", &new, &trace), 1));
+}
+
+/// Without strays the doors do not look at other ports, but whoever hits them is a scanner still.
+#[test]
+fn a_scanner_is_known_also_where_no_door_cares_for_other_ports() {
+    let off = OLD.replace("cmd_timeout = 10", "cmd_timeout = 10\nmax_strays = off");
+    let scan: Vec<u16> = [7000, 8000, 9000].into_iter().flat_map(|k| (k..k + 3).rev()).collect();
+    let folder = folder("diff-off", &off.replace("= 5", "= 30"), &packets(&[(SCANNER, &scan)]));
+    folder.write("old.conf", off.as_bytes());
+    insta::assert_snapshot!(told(&folder, 1));
+    let patient = folder.run(&format!("{RUN} --scanner 7"));
+    patient.exits(1).says("6 other ports hit around it");
+    assert!(!patient.stdout().contains("a scanner"));
 }
 
 #[test]
@@ -222,20 +236,46 @@ fn it_agrees_with_two_runs() {
         folder.write("new.conf", changed.as_bytes());
         let new = folder.0.join("new.conf").display().to_string();
         for (old, new) in [(&config, &new), (&new, &config)] {
-            let run = |config: &str| {
-                openings(&run_at_top(&format!("run -c {config} --format jsonl --resync {trace}")))
-            };
-            let (was, is) = (run(old.as_str()), run(new.as_str()));
-            let arguments = format!("diff --old {old} --new {new} --resync --format jsonl {trace}");
-            let diff = run_at_top(&arguments);
-            let lost = lines(&diff, |line| line["event"] == "lost");
-            let gained = lines(&diff, |line| line["event"] == "gained");
-            assert_eq!(lost, was.difference(&is).cloned().collect(), "{diff}");
-            assert_eq!(gained, is.difference(&was).cloned().collect(), "{diff}");
-            differing += lost.len() + gained.len();
+            differing += compare(&Folder(TOP.into()), old, new, &trace);
         }
     }
     assert!(differing > 20, "only {differing} differences");
+}
+
+/// Compares what `diff` tells with a run by each config, and returns how much differs.
+fn compare(folder: &Folder, old: &str, new: &str, trace: &str) -> usize {
+    let run = |config: &str| {
+        openings(&folder.run(&format!("run -c {config} --format jsonl --resync {trace}")))
+    };
+    let (was, is) = (run(old), run(new));
+    let arguments = format!("diff --old {old} --new {new} --resync --format jsonl {trace}");
+    let diff = folder.run(&arguments);
+    let lost = lines(&diff, |line| line["event"] == "lost");
+    let gained = lines(&diff, |line| line["event"] == "gained");
+    assert_eq!(lost, was.difference(&is).cloned().collect(), "{diff}");
+    assert_eq!(gained, is.difference(&was).cloned().collect(), "{diff}");
+    lost.len() + gained.len()
+}
+
+/// Every pair of configs over traffic with floods, clock steps, lockouts and a table that is full.
+#[test]
+fn it_agrees_with_two_runs_over_drawn_traffic() {
+    let folder = Folder::new("diff-drawn");
+    let configs = [drawn::COOLING.to_owned(), drawn::LEASED.to_owned(), drawn::crowded()];
+    let names: Vec<String> = (0..configs.len()).map(|number| format!("{number}.conf")).collect();
+    for (name, config) in names.iter().zip(&configs) {
+        folder.write(name, config.as_bytes());
+    }
+    let mut differing = 0;
+    for seed in 100..108 {
+        folder.write("a.pcap", &drawn::traffic(seed));
+        for (old, new) in names.iter().flat_map(|old| names.iter().map(move |new| (old, new))) {
+            let differences = compare(&folder, old, new, "a.pcap");
+            assert!(old != new || differences == 0, "{old} differs from itself, seed {seed}");
+            differing += differences;
+        }
+    }
+    assert!(differing > 100, "only {differing} differences");
 }
 
 const DOCUMENT: &str = include_str!("../../../docs/DIFF.md");

@@ -3,6 +3,7 @@
 mod ci;
 mod cli;
 mod diff;
+mod drawn;
 mod expect;
 mod explain;
 mod extract;

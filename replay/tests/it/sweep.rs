@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 use serde_json::Value;
 
 use crate::cli::{Folder, Ran, pcap_of, syn};
+use crate::drawn;
 
 const HOME: [u8; 4] = [198, 51, 100, 7];
 const OTHER: [u8; 4] = [203, 0, 113, 9];
@@ -214,17 +215,6 @@ fn lines(ran: &Ran) -> Vec<Value> {
     ran.exits(0).stdout().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// Draws numbers that look random, the same for the same seed.
-struct Drawn(u64);
-
-impl Drawn {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 =
-            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % limit
-    }
-}
-
 /// Returns the config with these lines at the end of its only door's section.
 fn edited(config: &str, set: &serde_json::Map<String, Value>) -> String {
     let mut text = config.to_owned();
@@ -242,38 +232,6 @@ fn edited(config: &str, set: &serde_json::Map<String, Value>) -> String {
         text.push('\n');
     }
     text
-}
-
-/// Which of the ports a host sends to: two of the hosts only to those that begin a knock.
-const LIMITS: [u64; 6] = [10, 10, 4, 10, 10, 4];
-
-/// Returns a capture of SYNs of six hosts, drawn. Half of them have stamps that step back: often by
-/// less than the second that counts as now, and sometimes so far that the clock was set (S1).
-fn drawn_traffic(seed: u64) -> Vec<u8> {
-    let mut drawn = Drawn(seed);
-    let ports = [7000, 7000, 8000, 8000, 9000, 9000, 22, 23, 24, 443];
-    let frames: Vec<Vec<u8>> = (0..400)
-        .map(|_| {
-            let host = drawn.below(6);
-            let source = [198, 51, 100, u8::try_from(host).unwrap()];
-            let from = 40_000 + u16::try_from(drawn.below(40)).unwrap();
-            let port = drawn.below(LIMITS[usize::try_from(host).unwrap()]);
-            syn(source, from, ports[usize::try_from(port).unwrap()])
-        })
-        .collect();
-    let mut file = pcap_of(1, frames.into_iter());
-    let is_jittered = seed % 2 == 1;
-    let mut record = 24;
-    while is_jittered && record < file.len() {
-        let back = if drawn.below(20) == 0 { drawn.below(5) } else { drawn.below(2) };
-        let second = u32::from_le_bytes(file[record..record + 4].try_into().unwrap());
-        let second = second - u32::try_from(back).unwrap();
-        let micros = u32::try_from(drawn.below(1_000_000)).unwrap();
-        file[record..record + 4].copy_from_slice(&second.to_le_bytes());
-        file[record + 4..record + 8].copy_from_slice(&micros.to_le_bytes());
-        record += 16 + 54;
-    }
-    file
 }
 
 /// How often each thing happened in what was compared: what never did, was not.
@@ -321,25 +279,20 @@ fn compare(run: &Value, single: &str, knockers: &[String], kinds: &mut Kinds) {
 #[test]
 fn every_run_of_a_sweep_is_what_a_single_run_makes_of_it() {
     let folder = Folder::new("sweep_agrees");
-    let cooling = "[ssh]\nsequence = 7000,8000,9000\nseq_timeout = 12\nmax_strays = 2\n\
-                   retransmit_window = 5\ncooldown = 20\nstart_command = open %IP%\n";
-    let leased = "[ssh]\nsequence = 7000,8000,7000\nseq_timeout = 8\nmax_failures = 3\n\
-                  start_command = open %IP%\nstop_command = close %IP%\n";
-    // A table so small that sources get in each other's way.
-    let crowded = format!("[options]\nmax_attempts = 3\n{leased}");
+    let (cooling, leased, crowded) = (drawn::COOLING, drawn::LEASED, &*drawn::crowded());
     let mut kinds = Kinds::new();
     for seed in 0..6 {
-        folder.write("a.pcap", &drawn_traffic(seed));
+        folder.write("a.pcap", &drawn::traffic(seed));
         for (config, options) in [
             (cooling, "--set seq_timeout=2s..20s/7"),
             (cooling, "--set max_strays=0..3,off --set cooldown=0,300s"),
             (cooling, "--set retransmit_window=0,100s"),
             (leased, "--set cmd_timeout=1s..60s/3 --set seq_timeout=4s,150s"),
             (leased, "--set max_failures=0..2 --set lockout=10s,100s --set failure_window=20s"),
-            (&crowded, "--set seq_timeout=4s..30s/5"),
+            (crowded, "--set seq_timeout=4s..30s/5"),
         ] {
             folder.write("knockd.conf", config.as_bytes());
-            let sends_all = |host: &usize| LIMITS[*host] == 10 || config != cooling;
+            let sends_all = |host: &usize| drawn::LIMITS[*host] == 10 || config != cooling;
             let knockers: Vec<String> =
                 (0..6).filter(sends_all).map(|host| format!("198.51.100.{host}")).collect();
             let ran = folder

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::{HOME, KEY, cases, events, knocks, names, run_at_top};
 use crate::cli::{Folder, pcap_of, syn};
+use crate::drawn;
 
 /// What stands for what, found by looking at both sides.
 #[derive(Default)]
@@ -78,6 +79,31 @@ fn all_events_stay_up_to_the_mapping() {
         }
     }
     assert!(moved_addresses > 100 && moved_ports > 100, "{moved_addresses}, {moved_ports}");
+}
+
+/// Over traffic with clock steps, lockouts and a full table, plain and hidden.
+#[test]
+fn drawn_traffic_keeps_its_events() {
+    let folder = Folder::new("extract-drawn");
+    let mut told = 0;
+    for seed in 200..212 {
+        folder.write("a.pcap", &drawn::traffic(seed));
+        for config in [drawn::COOLING, drawn::LEASED, &drawn::crowded()] {
+            folder.write("knockd.conf", config.as_bytes());
+            let before = folder.run("run -c knockd.conf --format jsonl a.pcap");
+            let before = events(before.exits(0));
+            told += before.len();
+            folder.run("extract -c knockd.conf a.pcap -o b --force").exits(0);
+            let after = folder.run("run -c knockd.conf --format jsonl b");
+            assert_eq!(before, events(after.exits(0)), "seed {seed}\n{config}");
+            let hidden = "--anonymize --redact --config-out b.conf --force";
+            folder.run(&format!("extract -c knockd.conf a.pcap -o b {hidden}")).exits(0);
+            let after = folder.run("run -c b.conf --format jsonl b");
+            let (mut addresses, mut ports) = (Images::default(), Images::default());
+            compare(&before, &events(after.exits(0)), (&mut addresses, &mut ports));
+        }
+    }
+    assert!(told > 5_000, "only {told} events");
 }
 
 /// A config with everything that tells something.
