@@ -13,6 +13,7 @@ import struct
 import sys
 
 from packets import *
+from week import week
 
 HERE = pathlib.Path(__file__).resolve().parent.parent
 # 2026-11-22 12:00:00 UTC
@@ -295,6 +296,7 @@ def damaged():
 
 
 CAPTURES = {
+    "../examples/ci/week.pcap": week,
     "absent.pcap": absent,
     "by-udp.pcap": by_udp,
     "clock-step.pcap": clock_step,

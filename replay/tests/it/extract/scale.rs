@@ -3,17 +3,21 @@
 use std::collections::HashMap;
 use std::env;
 use std::fs;
+use std::path::Path;
 use std::process::{Command, Stdio};
+
+use serde_json::Value;
 
 use super::events;
 use crate::cli::{Folder, Ran, pcap_of, syn};
 
 const DOCUMENT: &str = include_str!("../../../../docs/SCALE.md");
 
-/// Returns the shell commands of the document that have this in them.
-fn shown(having: &str) -> &'static str {
-    let mut blocks =
-        DOCUMENT.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap());
+/// Returns the commands of the document, in this language, that have this in them.
+fn shown(language: &str, having: &str) -> &'static str {
+    let fence = format!("```{language}\n");
+    let blocks = DOCUMENT.split(&fence).skip(1);
+    let mut blocks = blocks.map(|rest| rest.split("```").next().unwrap());
     blocks.find(|block| block.contains(having)).unwrap()
 }
 
@@ -71,30 +75,91 @@ fn write_parts(folder: &Folder) {
     }
 }
 
-#[test]
-fn extracts_of_64_files_come_to_the_same_as_one_run() {
-    let folder = Folder::new("extract-scale");
+/// A folder with 64 files, and the events of one run over all of them.
+fn whole(test: &str) -> (Folder, Vec<Value>) {
+    let folder = Folder::new(test);
     write_parts(&folder);
     let parts: Vec<String> = (0..64).map(|part| format!("part-{part:02}.pcap")).collect();
     let run = "run -c knockd.conf --local 192.0.2.1 --format jsonl";
-    let whole = folder.run(&format!("{run} {}", parts.join(" ")));
-    let program = std::path::Path::new(env!("CARGO_BIN_EXE_knock-replay")).parent().unwrap();
-    let path = format!("{}:{}", program.display(), env::var("PATH").unwrap());
-    let script = format!("set -e\n{}", shown("xargs -P"));
-    let output = Command::new("sh")
-        .args(["-c", &script])
-        .env("PATH", path)
-        .current_dir(&folder.0)
-        .stdin(Stdio::null())
-        .output()
-        .unwrap();
-    let scaled = Ran { arguments: script, output };
-    let (whole, scaled) = (events(whole.exits(0)), events(scaled.exits(0)));
-    assert_eq!(whole, scaled);
+    let events = events(folder.run(&format!("{run} {}", parts.join(" "))).exits(0));
     let count = |door: &str| {
-        whole.iter().filter(|event| event["event"] == "open" && event["door"] == door).count()
+        events.iter().filter(|event| event["event"] == "open" && event["door"] == door).count()
     };
     assert!(count("ssh") > 20 && count("once") == 40, "{} and {}", count("ssh"), count("once"));
-    let size = |name: &str| fs::metadata(folder.0.join(name)).unwrap().len();
-    assert!(size("small/part-00.pcap.pcapng") > 0);
+    (folder, events)
+}
+
+/// Runs a program with what the document shows, this program on its path.
+fn run(folder: &Folder, program: &Path, arguments: &[&str]) -> Ran {
+    let replay = Path::new(env!("CARGO_BIN_EXE_knock-replay")).parent().unwrap();
+    let path = format!("{}:{}", replay.display(), env::var("PATH").unwrap());
+    let mut command = Command::new(program);
+    command.args(arguments).env("PATH", path).current_dir(&folder.0).stdin(Stdio::null());
+    // Spark's parts speak to each other by this address.
+    let output = command.env("SPARK_LOCAL_IP", "127.0.0.1").output();
+    let output = output.unwrap_or_else(|error| {
+        panic!("{} can't be run: {error}; try: ci/install-deps test", program.display())
+    });
+    Ran { arguments: arguments.join(" "), output }
+}
+
+/// Checks that there are 64 extracts, which come to these events; then takes them away.
+fn check(folder: &Folder, whole: &[Value]) {
+    let small = folder.path("small");
+    assert_eq!(fs::read_dir(&small).unwrap().count(), 64);
+    let last = shown("sh", "xargs -P").lines().last().unwrap();
+    let scaled = run(folder, Path::new("sh"), &["-ec", last]);
+    assert_eq!(events(scaled.exits(0)), whole);
+    assert!(fs::metadata(small.join("part-00.pcap.pcapng")).unwrap().len() > 0);
+    fs::remove_dir_all(&small).unwrap();
+}
+
+#[test]
+fn extracts_of_64_files_come_to_the_same_as_one_run() {
+    let (folder, whole) = whole("extract-scale");
+    let ran = run(&folder, Path::new("sh"), &["-ec", shown("sh", "xargs -P")]);
+    assert_eq!(events(ran.exits(0)), whole);
+    check(&folder, &whole);
+}
+
+#[test]
+fn gnu_parallel_comes_to_the_same_and_goes_on_where_it_was_interrupted() {
+    let (folder, whole) = whole("extract-parallel");
+    fs::create_dir(folder.path("small")).unwrap();
+    let version = run(&folder, Path::new("parallel"), &["--version"]);
+    assert!(version.stdout().starts_with("GNU parallel"), "another parallel is on the path");
+    let script = shown("sh", "parallel ");
+    run(&folder, Path::new("sh"), &["-ec", script]).exits(0);
+    // A file that failed is done again, and no other.
+    let log = String::from_utf8(folder.read("extract.log")).unwrap();
+    assert_eq!(log.lines().count(), 1 + 64, "{log}");
+    let lines = log.lines().map(|line| match line.contains(" part-07.pcap ") {
+        true => line.replace("\t0\t0\tknock-replay", "\t2\t0\tknock-replay"),
+        false => line.to_owned(),
+    });
+    let failed = lines.map(|line| line + "\n").collect::<String>();
+    assert_ne!(failed, log);
+    folder.write("extract.log", failed.as_bytes());
+    let again = run(&folder, Path::new("sh"), &["-ec", script]);
+    let again = again.exits(0).stderr();
+    assert_eq!(again.matches("packets concern a door").count(), 1, "{again}");
+    check(&folder, &whole);
+}
+
+#[test]
+fn spark_comes_to_the_same() {
+    let (folder, whole) = whole("extract-spark");
+    fs::create_dir(folder.path("small")).unwrap();
+    folder.write("job.py", shown("python", "pyspark").as_bytes());
+    let python = crate::python("python");
+    run(&folder, &python, &["job.py"]).exits(0);
+    check(&folder, &whole);
+    // A file that can't be read fails the job; one is enough to see that.
+    fs::create_dir(folder.path("small")).unwrap();
+    for part in (0..64).filter(|part| *part != 7) {
+        fs::remove_file(folder.path(&format!("part-{part:02}.pcap"))).unwrap();
+    }
+    folder.write("part-07.pcap", b"this is no capture");
+    let failed = run(&folder, &python, &["job.py"]);
+    failed.exits(1).says("part-07.pcap");
 }
