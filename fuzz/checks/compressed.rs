@@ -44,9 +44,13 @@ pub(crate) fn check(input: &[u8]) {
 }
 
 /// Checks that a trace that was cut off gives the first frames of it and nothing else.
+///
+/// Its last frame may be one more: a record that contradicts itself is judged by what stands
+/// behind it, and behind the cut stands nothing.
 fn is_a_beginning(cut: &Outcome, plain: &Outcome) {
     let (some, all) = (cut.frames.len(), plain.frames.len());
-    assert!(plain.frames.starts_with(&cut.frames), "{some} frames of {all}");
+    let sure = &cut.frames[..some.saturating_sub(1)];
+    assert!(plain.frames.starts_with(sure), "{some} frames of {all}");
 }
 
 fn gzip(bytes: &[u8]) -> Vec<u8> {

@@ -15,6 +15,10 @@ use crate::bench::{Tally, setup};
 /// How much longer a door may be open, after the daemon is up again.
 pub(crate) const GRACE: Duration = Duration::from_secs(2);
 
+/// How long something is waited for that should be at once. Long runs meet moments in which nothing
+/// on the machine gets on, as when others tear down many namespaces.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+
 /// A door: with iptables its rules are counted, with nft it is an element of a set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Door {
@@ -76,7 +80,15 @@ impl House {
         if std::fs::metadata(&self.setup.log).is_ok_and(|log| log.len() > LONG) {
             std::fs::remove_file(&self.setup.log).context("cannot remove the log")?;
         }
-        self.setup.start(&self.lab.server)
+        let mut daemon = self.setup.spawn(&self.lab.server)?;
+        let mut is_ready = false;
+        wait::within(PATIENCE, "knockd to be ready", || {
+            ensure!(daemon.is_running()?, "it ended");
+            is_ready |= daemon.notified()?.contains("READY=1");
+            Ok(is_ready)
+        })
+        .with_context(|| daemon.story())?;
+        Ok(daemon)
     }
 
     pub(crate) fn knock(&mut self, door: Door, source: IpAddr) -> Result<()> {
@@ -119,6 +131,15 @@ impl House {
         let twice: Vec<_> = counts.iter().filter(|(_, count)| **count > 1).collect();
         ensure!(twice.is_empty(), "they knocked once and were let in more often: {twice:?}");
         Ok(counts.len())
+    }
+
+    /// Waits until a start has run for a source. On a busy machine a door may have closed again
+    /// before anybody looks.
+    pub(crate) fn wait_until_let_in(&self, daemon: &Daemon, source: IpAddr) -> Result<()> {
+        wait::within(PATIENCE, &format!("{source} to be let in"), || {
+            Ok(self.starts.count(source)? > 0)
+        })
+        .with_context(|| daemon.story())
     }
 
     /// Returns how many starts ran, for whomever.

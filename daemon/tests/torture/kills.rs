@@ -10,7 +10,7 @@ use knock_lab::{privilege, wait};
 use rustix::process::Signal;
 
 use crate::bench::{Random, note};
-use crate::house::{Door, GRACE, House, make_noise, source};
+use crate::house::{Door, GRACE, House, PATIENCE, make_noise, source};
 use crate::soak::amount;
 
 const OPEN: Duration = Duration::from_secs(3);
@@ -77,10 +77,10 @@ fn kill_again_and_again(house: &mut House, kills: usize, seed: u64) -> Result<()
         let twice: Vec<_> = house.open()?.into_iter().filter(|(_, count)| *count > 1).collect();
         ensure!(twice.is_empty(), "in round {round} open twice: {twice:?}\n{}", daemon.story());
         if round % 100 == 99 {
-            house.wait_until_shut(&daemon, OPEN + GRACE + wait::SOON)?;
+            house.wait_until_shut(&daemon, OPEN + GRACE + PATIENCE)?;
         }
     }
-    house.wait_until_shut(&daemon, OPEN + GRACE + wait::SOON)?;
+    house.wait_until_shut(&daemon, OPEN + GRACE + PATIENCE)?;
     ensure!(daemon.is_running()?, "it ended by itself\n{}", daemon.story());
     daemon.stop(wait::SOON)
 }

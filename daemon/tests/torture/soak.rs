@@ -11,7 +11,7 @@ use knock_lab::{privilege, wait};
 use rustix::process::{Pid, Signal};
 
 use crate::bench::{note, sample_or_full};
-use crate::house::{Door, GRACE, House, make_noise, source};
+use crate::house::{Door, GRACE, House, PATIENCE, make_noise, source};
 
 const OPEN: Duration = Duration::from_secs(3);
 /// Packets a second.
@@ -47,7 +47,7 @@ fn an_hour_of_noise_knocks_and_reloads_leaves_nothing_behind() {
             let growth = outcome.with_context(|| daemon.story())?;
             note(&format!("soak of {span:?}: {sent} packets of noise, {growth}"))
         })?;
-        house.wait_until_shut(&daemon, OPEN + GRACE)?;
+        house.wait_until_shut(&daemon, OPEN + GRACE + PATIENCE)?;
         house.starts_ran_once()?;
         daemon.stop(wait::SOON)
     });
@@ -64,7 +64,7 @@ fn soak(house: &mut House, daemon: &mut Daemon, ticks: u32, reload_every: u32) -
         let door = Door::BOTH[usize::from(tick % 2 == 1)];
         let source = source(usize::try_from(tick)?, 9)?;
         house.knock(door, source)?;
-        house.wait_until_open(daemon, door, source).context("in the noise")?;
+        house.wait_until_let_in(daemon, source).context("in the noise")?;
         if tick % reload_every == reload_every - 1 {
             daemon.signal(Signal::HUP)?;
         }
