@@ -6,6 +6,9 @@ TRACE ?= testdata/opencloseSSH.pcap
 # How long `make fuzz` runs each target, and which (all, when empty).
 FUZZ_SECONDS ?= 60
 FUZZ_TARGETS ?=
+# Which files `make mutants` changes, and which package's tests must notice.
+MUTANTS ?= engine/src/**
+MUTANTS_PACKAGE ?= knock-engine
 
 # Where `make install` puts things.
 PREFIX ?= /usr/local
@@ -16,11 +19,14 @@ BUILT = $(or $(CARGO_TARGET_DIR),target)/release
 # come from no terminal, so every machine prints the same.
 TEST_ENV = INSTA_UPDATE=no CI=true NO_COLOR=1 CARGO_TERM_COLOR=never
 
+# What `make test-quick` leaves out: namespaces, other users, and the real knockd.
+NOT_QUICK = $(foreach it,capture:: host:: process_ log::processes again:: oracle,--skip $(it))
+
 .DEFAULT_GOAL := help
-.PHONY: help demo replay test test-full lint deny bench fuzz deps captures release install uninstall deb
+.PHONY: help demo replay test test-quick test-full torture mutants coverage lint deny bench fuzz deps captures release install uninstall deb
 
 help: ## Lists these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## Shows a knock live, in network namespaces; where there are none, replays one
 	@CARGO=$(CARGO) ci/demo
@@ -35,6 +41,22 @@ test: ## Runs the lints and every test
 	python3 -B testdata/record/make.py --check
 	$(TEST_ENV) $(CARGO) test --workspace --locked </dev/null
 
+test-quick: ## Runs what needs no root, no namespaces and no network, in under two minutes
+	@ci/install-deps build
+	$(TEST_ENV) $(CARGO) test --locked -p knock-engine -p knock-reference -p knock-frontend \
+		-p knock-replay -p knockd --lib --bins --test it -- $(NOT_QUICK) </dev/null
+
+torture: ## Kills, starves and misleads the real daemon, in full (hours)
+	@ci/install-deps build test
+	SESAME_TEST=full $(TEST_ENV) $(CARGO) test -p knockd --test torture --locked -- \
+		--test-threads=1 --nocapture </dev/null
+
+mutants: ## Changes MUTANTS (the engine) in every way and runs the tests of MUTANTS_PACKAGE (hours)
+	@CARGO=$(CARGO) ci/mutants "$(MUTANTS_PACKAGE)" "$(MUTANTS)"
+
+coverage: ## Prints the lines of the heart of the project that no test reaches
+	@CARGO=$(CARGO) ci/coverage
+
 test-full: ## Runs the kernel's tests in full, and installs the Debian package in a Debian of its own
 	@ci/install-deps build full
 	$(CARGO) build -p knock-replay --locked
@@ -43,6 +65,7 @@ test-full: ## Runs the kernel's tests in full, and installs the Debian package i
 
 lint: ## Checks the format, clippy, the documentation and the text of every file
 	ci/check-text
+	python3 -B ci/check-tests-map
 	$(CARGO) fmt --all --check
 	$(CARGO) fmt --manifest-path fuzz/Cargo.toml --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings

@@ -113,7 +113,7 @@ pub(crate) fn check(bytes: &[u8]) {
 }
 
 /// Tells whether these are the first bytes of a trace that is not compressed.
-fn is_plain(bytes: &[u8]) -> bool {
+pub(crate) fn is_plain(bytes: &[u8]) -> bool {
     bytes.first_chunk().is_some_and(|magic| {
         let (big, little) = (u32::from_be_bytes(*magic), u32::from_le_bytes(*magic));
         [0xa1b2_c3d4, 0xa1b2_3c4d, 0x0a0d_0d0a].iter().any(|it| [big, little].contains(it))

@@ -17,6 +17,7 @@ mod shell;
 mod strength;
 mod subject;
 
+use std::collections::HashSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -24,7 +25,8 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
-use knock_frontend::config_file::{ConfigFile, Strictness};
+use knock_engine::config::{self, Sequences};
+use knock_frontend::config_file::{CheckedFile, ConfigFile, Strictness};
 use knock_frontend::diagnostics::Colour;
 
 use self::print::Report;
@@ -135,6 +137,40 @@ pub fn lint(args: &LintArgs) -> anyhow::Result<Verdict> {
     };
     write_out(&output).map_err(OutputError::from)?;
     Ok(if report.findings.is_empty() { Verdict::Clean } else { Verdict::Findings })
+}
+
+/// What lint tells of a config in memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// How many findings there are.
+    pub findings: usize,
+    /// It for people, without colours.
+    pub text: String,
+    /// It for programs.
+    pub jsonl: Vec<u8>,
+}
+
+/// Looks at a config in memory, whose doors with one-time sequences all have the same file; `None`
+/// where the config has errors.
+#[must_use]
+pub fn look_at(text: &[u8], one_time_file: &[u8], rate: u64) -> Option<Told> {
+    let mut config = config::parse(text).config?;
+    let file = |path: &Path, text: &[u8]| CheckedFile {
+        path: path.to_owned(),
+        text: text.to_owned(),
+        diagnostics: Vec::new(),
+    };
+    let mut files = vec![file(Path::new("knockd.conf"), text)];
+    for index in 0..config.doors.len() {
+        if let Sequences::OneTime { path, .. } = &config.doors[index].sequences {
+            files.push(file(Path::new(path), one_time_file));
+            config.set_one_time_lines(index, config::parse_one_time_lines(one_time_file).0);
+        }
+    }
+    let subject = Subject::new(&config, &files, HashSet::new());
+    let report = examine(&subject, rate);
+    let text = report.text(Colour::Never, &palette(ColorWhen::Never));
+    Some(Told { findings: report.findings.len(), text, jsonl: report.jsonl().ok()? })
 }
 
 /// Tells whether everybody on the host may read a file; a file that is gone is read by nobody.

@@ -1,5 +1,6 @@
 //! The engine's tests through its public face, in one binary: it links once.
 
+mod answers;
 mod config;
 mod corpus;
 mod director;

@@ -9,4 +9,5 @@ mod install;
 mod pages;
 mod run;
 mod scripts;
+mod tests_map;
 mod units;

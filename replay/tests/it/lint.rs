@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 mod codes;
+mod fuzz;
 mod hostile;
 mod output;
 mod published;

@@ -5,6 +5,7 @@
 mod build;
 #[path = "../../../fuzz/checks/trace.rs"]
 mod check;
+mod compressed;
 mod damage;
 mod live;
 mod merge;

@@ -1,26 +1,10 @@
 //! Random worlds: whatever fails and whenever the daemon dies, every door is shut in the end.
 
-use std::time::Duration;
-
 use knockd::log::Exit;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::world::World;
-
-/// Something that happens.
-#[derive(Clone, Debug)]
-enum Happening {
-    Knock { source: u8, port: u16 },
-    Advance { ms: u64 },
-    WriteIsDone,
-    WriteFails,
-    ChildEnds { nth: usize },
-    ChildIsHindered { nth: usize, exit: Exit },
-    Crash { written: usize, effects: u8 },
-    Boot { written: usize },
-    Flush,
-}
+use super::happening::{Happening, play_out, play_out_kindly};
 
 fn happening(is_kind: bool) -> impl Strategy<Value = Happening> {
     let port = prop_oneof![Just(7000), Just(8000), Just(9000)];
@@ -45,24 +29,6 @@ fn happening(is_kind: bool) -> impl Strategy<Value = Happening> {
     ]
 }
 
-fn play(world: &mut World, happenings: &[Happening]) {
-    for happening in happenings {
-        match happening {
-            Happening::Knock { source, port } => world.knock(*source, *port),
-            Happening::Advance { ms } => world.advance(Duration::from_millis(*ms)),
-            Happening::WriteIsDone => world.answer_write(Ok(())),
-            Happening::WriteFails => world.answer_write(Err("disk full".to_owned())),
-            Happening::ChildEnds { nth } => world.end_child(*nth, None),
-            Happening::ChildIsHindered { nth, exit } => {
-                world.end_child(*nth, Some(exit.clone()));
-            }
-            Happening::Crash { written, effects } => world.crash(*written, *effects, false),
-            Happening::Boot { written } => world.crash(*written, 0, true),
-            Happening::Flush => world.flush(),
-        }
-    }
-}
-
 proptest! {
     #![proptest_config(ProptestConfig { cases: 2_000, ..ProptestConfig::default() })]
 
@@ -71,9 +37,7 @@ proptest! {
         max_commands in 1..4_usize,
         happenings in vec(happening(false), 1..80),
     ) {
-        let mut world = World::new(max_commands);
-        play(&mut world, &happenings);
-        world.settle();
+        play_out(max_commands, &happenings);
     }
 
     #[test]
@@ -81,16 +45,6 @@ proptest! {
         max_commands in 1..4_usize,
         happenings in vec(happening(true), 1..80),
     ) {
-        let mut world = World::new(max_commands);
-        for happening in &happenings {
-            // A command that outlasts its time would be killed, and that is a failure.
-            if matches!(happening, Happening::Advance { .. }) {
-                world.work();
-            }
-            play(&mut world, std::slice::from_ref(happening));
-        }
-        world.settle();
-        world.assert_starts_are_earned();
-        prop_assert!(!world.trace.contains("Failed"), "{}", world.trace);
+        play_out_kindly(max_commands, &happenings);
     }
 }

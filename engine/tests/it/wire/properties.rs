@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use knock_engine::wire::LinkType;
+use knock_engine::wire::{LinkType, decode};
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
@@ -71,10 +71,16 @@ proptest! {
 fn the_corpus_of_the_fuzzer_keeps_every_promise() {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus/frame");
     let mut checked = 0;
+    let mut decoded = [0; LinkType::ALL.len()];
     for entry in corpus.read_dir().expect("the corpus is committed") {
         let path = entry.expect("a readable directory").path();
-        check::check(&std::fs::read(path).expect("a readable file"));
+        let input = std::fs::read(path).expect("a readable file");
+        check::check(&input);
         checked += 1;
+        let Some((pick, frame)) = input.split_first() else { continue };
+        let link = usize::from(*pick) % LinkType::ALL.len();
+        decoded[link] += usize::from(decode(LinkType::ALL[link], frame).is_ok());
     }
     assert!(checked >= 20, "only {checked} files");
+    assert!(decoded.iter().all(|count| *count >= 3), "of each link type: {decoded:?}");
 }
