@@ -7,6 +7,7 @@
 //! supervisor's, which like the engine has no clock, file, process or socket; everything else
 //! here does what it is told.
 
+pub mod alarm;
 pub mod capture;
 pub mod check;
 pub mod cli;

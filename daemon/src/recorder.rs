@@ -123,6 +123,14 @@ impl Shared {
 /// Something to record.
 pub struct Item(Recorded);
 
+impl Item {
+    /// Tells whether a new file begins with it.
+    #[must_use]
+    pub const fn begins_file(&self) -> bool {
+        matches!(self.0, Recorded::Begin(_))
+    }
+}
+
 enum Recorded {
     Begin(Box<Beginning>),
     Note(Note),

@@ -112,6 +112,7 @@ impl<W: World> Daemon<W> {
             recorder.note(Note::Config { at, config: ConfigText::of(&config) });
         }
         self.engine.handle_config(config, at);
+        self.configs += 1;
     }
 }
 
