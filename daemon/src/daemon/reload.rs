@@ -10,7 +10,7 @@ use knock_frontend::files::Files as _;
 use knock_frontend::notice::told;
 use knock_frontend::recording::{ConfigText, Note};
 
-use super::{Daemon, Ears, World, limits};
+use super::{Daemon, Ears, World, hand_over, limits};
 use crate::capture::{Filter, IpVersions};
 use crate::log::Severity;
 use crate::settings::Settings;
@@ -113,6 +113,10 @@ impl<W: World> Daemon<W> {
         }
         self.engine.handle_config(config, at);
         self.configs += 1;
+        // What was due before it must not wait for whatever happens next: the engine has told it,
+        // so its next deadline is a later one.
+        hand_over(&mut self.engine, &mut self.supervisor, at);
+        self.hands.carry_out(&mut self.supervisor);
     }
 }
 
