@@ -9,6 +9,9 @@ FUZZ_TARGETS ?=
 # Which files `make mutants` changes, and which package's tests must notice.
 MUTANTS ?= engine/src/**
 MUTANTS_PACKAGE ?= knock-engine
+# How many worlds `make sim` simulates (as many as the minutes hold, when empty), and how long.
+SEEDS ?=
+MINUTES ?= 10
 
 # Where `make install` puts things.
 PREFIX ?= /usr/local
@@ -23,10 +26,11 @@ TEST_ENV = INSTA_UPDATE=no CI=true NO_COLOR=1 CARGO_TERM_COLOR=never
 NOT_QUICK = $(foreach it,capture:: host:: process_ log::processes again:: oracle,--skip $(it))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo replay test test-quick test-full torture mutants coverage lint deny bench fuzz deps captures release install uninstall deb
+.PHONY: help demo replay test test-quick test-full torture mutants coverage lint deny bench fuzz \
+	sim sim-alarm sim-alarm-two deps captures release install uninstall deb
 
 help: ## Lists these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## Shows a knock live, in network namespaces; where there are none, replays one
 	@CARGO=$(CARGO) ci/demo
@@ -40,6 +44,7 @@ test: ## Runs the lints and every test
 	@$(MAKE) --no-print-directory lint
 	python3 -B testdata/record/make.py --check
 	$(TEST_ENV) $(CARGO) test --workspace --locked </dev/null
+	@$(MAKE) --no-print-directory sim-alarm-two
 
 test-quick: ## Runs what needs no root, no namespaces and no network, in under two minutes
 	@ci/install-deps build
@@ -85,6 +90,16 @@ bench: ## Prints the tables of speed and memory (minutes, and some GB of disk)
 
 fuzz: ## Fuzzes each target for FUZZ_SECONDS (default 60); FUZZ_TARGETS chooses
 	@FUZZ_SECONDS=$(FUZZ_SECONDS) CARGO=$(CARGO) ci/fuzz $(FUZZ_TARGETS)
+
+sim: ## Simulates the daemon in SEEDS worlds, or for MINUTES (default 10), on all cores
+	$(CARGO) run --release --locked -p knock-sim -- \
+		$(if $(SEEDS),--seeds $(SEEDS)) $(if $(MINUTES),--minutes $(MINUTES))
+
+sim-alarm: ## Checks that the simulation finds each of ten bugs within a minute
+	$(CARGO) run --locked -p knock-sim --features alarm -- --alarm all
+
+sim-alarm-two: ## Checks that for two of the ten bugs, which change with the day
+	$(CARGO) run --locked -p knock-sim --features alarm -- --alarm two
 
 release: ## Builds what `make install` installs, man pages and completions too
 	@ci/install-deps build

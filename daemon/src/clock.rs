@@ -5,6 +5,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use knock_engine::time::Timestamp;
 use rustix::time::{ClockId, clock_gettime};
 
+use crate::alarm::{self, Bug};
+
 /// Engine time: `CLOCK_BOOTTIME` plus an offset that is fixed when the daemon starts.
 ///
 /// It runs through a suspend and never steps, so neither a clock that is set nor a lid that is
@@ -19,8 +21,13 @@ impl Clock {
     /// Makes a clock that agrees with the wall clock now.
     #[must_use]
     pub fn start() -> Self {
-        let since_epoch = wall_now();
-        Self { boot: Timestamp::from_nanos(since_epoch.saturating_sub(boot_nanos())) }
+        Self::started_at(wall_now(), boot_nanos())
+    }
+
+    /// Makes a clock from what the wall clock and the boot-time clock show now, in nanoseconds.
+    #[must_use]
+    pub const fn started_at(wall: u64, since_boot: u64) -> Self {
+        Self { boot: Timestamp::from_nanos(wall.saturating_sub(since_boot)) }
     }
 
     /// Makes a clock from the engine time at which the machine booted.
@@ -38,7 +45,21 @@ impl Clock {
     /// Returns the engine time now.
     #[must_use]
     pub fn now(self) -> Timestamp {
-        self.boot.saturating_add(Duration::from_nanos(boot_nanos()))
+        self.shown(wall_now, boot_nanos())
+    }
+
+    /// Returns the engine time where the clocks show this; the wall clock does not matter.
+    pub fn shown(self, wall: impl FnOnce() -> u64, since_boot: u64) -> Timestamp {
+        if alarm::is_on(Bug::WallClock) {
+            return Self::started_at(wall(), since_boot).at(since_boot);
+        }
+        self.at(since_boot)
+    }
+
+    /// Returns the engine time at which the boot-time clock shows so many nanoseconds.
+    #[must_use]
+    pub fn at(self, since_boot: u64) -> Timestamp {
+        self.boot.saturating_add(Duration::from_nanos(since_boot))
     }
 
     /// Returns how long after boot a moment is, which is what a timer takes.

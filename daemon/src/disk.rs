@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{
-    Receiver, RecvTimeoutError, Sender, SyncSender, TrySendError, channel, sync_channel,
+    Receiver, RecvTimeoutError, SyncSender, TrySendError, channel, sync_channel,
 };
 use std::thread;
 use std::time::{Duration, Instant};
@@ -24,7 +24,7 @@ use crate::supervisor::{Write, WriteId};
 
 /// How many writes may wait. A sixteenth of the doors that may be open at once: whoever has to
 /// wait behind so many finds the door shut anyway.
-const MAX_WAITING: usize = 4096;
+pub const MAX_WAITING: usize = 4096;
 /// How many records go to the disk together.
 const MAX_TOGETHER: usize = 256;
 
@@ -76,8 +76,22 @@ impl Disk {
         let (jobs, waiting) = sync_channel(MAX_WAITING);
         let (answered, answers) = channel();
         let wake = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
-        let writer = Writer { ledger, mark_used, answered, wake: Arc::clone(&wake) };
-        thread::Builder::new().name("disk".to_owned()).spawn(move || writer.run(&waiting))?;
+        let mut writer = Writer::new(ledger, mark_used);
+        let waker = Arc::clone(&wake);
+        let body = move || {
+            writer.prepare();
+            let mut next = waiting.recv().ok();
+            while let Some(first) = next {
+                let mut answer = |answer| {
+                    // Nobody is there any more after a close that didn't wait to the end.
+                    let _ = answered.send(answer);
+                    wake_up(&waker);
+                };
+                next = writer.write(first, &mut || waiting.try_recv().ok(), &mut answer);
+                next = next.or_else(|| waiting.recv().ok());
+            }
+        };
+        thread::Builder::new().name("disk".to_owned()).spawn(body)?;
         Ok(Self { jobs, answers, refusals: VecDeque::new(), wake })
     }
 
@@ -135,63 +149,76 @@ fn wake_up(wake: &OwnedFd) {
     let _ = rustix::io::write(wake, &1u64.to_ne_bytes());
 }
 
-/// The thread's side.
-struct Writer<S, M> {
+/// The thread's side: carries writes out, and answers each once.
+#[derive(Debug)]
+pub struct Writer<S, M> {
     ledger: Ledger<S>,
     mark_used: M,
-    answered: Sender<Answer>,
-    wake: Arc<OwnedFd>,
 }
+
+/// Somebody who is told how writes went.
+type Told<'a> = &'a mut dyn FnMut(Answer);
 
 impl<S, M> Writer<S, M>
 where
     S: Storage,
     M: FnMut(&Path, usize, &Sequence) -> Result<(), String>,
 {
-    fn run(mut self, waiting: &Receiver<(WriteId, Write)>) {
-        // A failure comes again with the first append, and is told then.
-        let _ = self.ledger.prepare();
-        let mut next = waiting.recv().ok();
-        while let Some((id, write)) = next.take() {
-            match write {
-                Write::MarkUsed { path, line, sequence } => {
-                    let outcome = (self.mark_used)(Path::new(&path), line, &sequence);
-                    self.answer(id, outcome);
-                }
-                Write::Ledger(record) => {
-                    let (mut ids, mut records) = (vec![id], vec![record]);
-                    while records.len() < MAX_TOGETHER {
-                        match waiting.try_recv() {
-                            Ok((id, Write::Ledger(record))) => {
-                                ids.push(id);
-                                records.push(record);
-                            }
-                            Ok(other) => {
-                                next = Some(other);
-                                break;
-                            }
-                            Err(_) => break,
-                        }
-                    }
-                    self.append(&ids, &records);
-                }
-            }
-            next = next.or_else(|| waiting.recv().ok());
-        }
+    /// Makes one that writes to this ledger, and marks lines of one-time files by `mark_used`.
+    pub const fn new(ledger: Ledger<S>, mark_used: M) -> Self {
+        Self { ledger, mark_used }
     }
 
-    fn append(&mut self, ids: &[WriteId], records: &[Record]) {
+    /// Does what would hold up the first write. A failure comes again with that, and is told then.
+    pub fn prepare(&mut self) {
+        let _ = self.ledger.prepare();
+    }
+
+    /// Carries out a write. Records that wait behind a record go to the disk with it, in one append
+    /// with one sync; what else was found waiting is returned, to be the next.
+    pub fn write(
+        &mut self,
+        (id, write): (WriteId, Write),
+        waiting: &mut dyn FnMut() -> Option<(WriteId, Write)>,
+        told: Told<'_>,
+    ) -> Option<(WriteId, Write)> {
+        let record = match write {
+            Write::MarkUsed { path, line, sequence } => {
+                told((id, (self.mark_used)(Path::new(&path), line, &sequence)));
+                return None;
+            }
+            Write::Ledger(record) => record,
+        };
+        let (mut ids, mut records) = (vec![id], vec![record]);
+        let mut next = None;
+        while records.len() < MAX_TOGETHER {
+            match waiting() {
+                Some((id, Write::Ledger(record))) => {
+                    ids.push(id);
+                    records.push(record);
+                }
+                other => {
+                    next = other;
+                    break;
+                }
+            }
+        }
+        self.append(&ids, &records, told);
+        next
+    }
+
+    fn append(&mut self, ids: &[WriteId], records: &[Record], told: Told<'_>) {
         match self.ledger.append(records) {
-            Ok(()) => ids.iter().for_each(|&id| self.answer(id, Ok(()))),
-            Err(error) if records.len() == 1 => self.answer(ids[0], Err(clause(&error))),
-            Err(_) => self.append_one_by_one(ids, records),
+            Ok(()) => ids.iter().for_each(|&id| told((id, Ok(())))),
+            Err(error) if records.len() == 1 => told((ids[0], Err(clause(&error)))),
+            Err(_) => self.append_one_by_one(ids, records, told),
         }
     }
 
     /// Appends each record alone, since what there is no room for may be one of them only: an
     /// intent needs room, and nothing else does. What failed once is not tried with every other,
     /// so that a disk that is slow to fail holds nobody up for long.
-    fn append_one_by_one(&mut self, ids: &[WriteId], records: &[Record]) {
+    fn append_one_by_one(&mut self, ids: &[WriteId], records: &[Record], told: Told<'_>) {
         let (mut intents, mut others) = (Ok(()), Ok(()));
         for (&id, record) in ids.iter().zip(records) {
             let is_intent = matches!(record, Record::Intent { .. });
@@ -199,20 +226,13 @@ where
             if failed.is_ok() {
                 match self.ledger.append(std::slice::from_ref(record)) {
                     Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
-                        self.answer(id, Err(clause(&error)));
+                        told((id, Err(clause(&error))));
                         continue;
                     }
                     outcome => *failed = outcome.map_err(|error| clause(&error)),
                 }
             }
-            let outcome = failed.clone();
-            self.answer(id, outcome);
+            told((id, failed.clone()));
         }
-    }
-
-    fn answer(&self, id: WriteId, outcome: Result<(), String>) {
-        // Nobody is there any more after a close that didn't wait to the end.
-        let _ = self.answered.send((id, outcome));
-        wake_up(&self.wake);
     }
 }

@@ -14,7 +14,7 @@ use knockd::host::{self, DefaultRoutes, Host};
 use knockd::process::children::PATH;
 use knockd::process::daemonize::{Detached, Startup, detach};
 use knockd::process::descriptors::close_inherited;
-use knockd::settings::{Families, Settings};
+use knockd::settings::Settings;
 use knockd::{PROGRAM, shell};
 
 /// What went wrong. Debian's unit takes a status of 2 for success.
@@ -66,10 +66,7 @@ fn run(cli: Cli) -> anyhow::Result<u8> {
 
 /// Looks at the host for `--check`.
 fn look_at_machine(config: &Config, settings: &Settings) -> Machine {
-    let versions = match settings.families {
-        Families::Both => IpVersions::Both,
-        Families::V4Only => IpVersions::OnlyV4,
-    };
+    let versions = IpVersions::from(settings.families);
     let filter = Filter::new(config, versions).text(LinkType::Ethernet);
     let filter = filter.map_err(|error| error.to_string());
     let Ok(host) = Host::open(versions, DefaultRoutes::Follow) else {

@@ -10,7 +10,7 @@ mod ring;
 mod writer;
 
 use std::path::Path;
-use std::sync::mpsc::{self, Receiver, Sender, SyncSender, TrySendError};
+use std::sync::mpsc::{self, Receiver, Sender, SyncSender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -22,16 +22,16 @@ use knock_engine::local::LocalAddresses;
 use knock_engine::snapshot::Snapshot;
 use knock_engine::time::Timestamp;
 use knock_engine::wire::LinkType;
+use knock_frontend::files::{Files, RealFiles};
 use knock_frontend::recording::Note;
 use serde_json::value::RawValue;
 
-pub use self::ring::RecorderError;
-use self::ring::Ring;
-use self::writer::Writer;
+pub use self::ring::{RecorderError, Ring};
+pub use self::writer::Writer;
 use crate::log::{Format, Formatter, Message, Verbosity, What};
 
 /// How many packets and notes wait for the thread, at most.
-const QUEUE: usize = 4096;
+pub const QUEUE: usize = 4096;
 /// How many files a recording has when it is full. One eighth of it is lost at a time.
 const FILES: u64 = 8;
 /// The bytes that a place of the engine's may take in the note at a file's beginning. So many
@@ -40,12 +40,38 @@ const PLACE_BYTES: u64 = 256;
 /// How long to wait before a new file is begun after one that failed.
 const PAUSE: Duration = Duration::from_secs(5);
 
-/// Hands over what is to be recorded.
-#[derive(Debug)]
-pub struct Recorder {
+/// Brings items to whoever writes them, in order.
+pub trait Carrier {
+    /// Takes an item; never waits. Tells whether there was room for it.
+    fn carry(&mut self, item: Item) -> bool;
+
+    /// Sees that all of them are written, but waits no longer than this.
+    fn finish(self: Box<Self>, patience: Duration);
+}
+
+/// The way to the thread that writes.
+struct ToThread {
     items: SyncSender<Item>,
     /// Ends with the thread.
     ended: Receiver<()>,
+}
+
+impl Carrier for ToThread {
+    fn carry(&mut self, item: Item) -> bool {
+        self.items.try_send(item).is_ok()
+    }
+
+    fn finish(self: Box<Self>, patience: Duration) {
+        let Self { items, ended } = *self;
+        drop(items);
+        // Nothing is ever sent: it is over, or it takes too long.
+        let _ = ended.recv_timeout(patience);
+    }
+}
+
+/// Hands over what is to be recorded.
+pub struct Recorder {
+    carrier: Box<dyn Carrier>,
     shared: Arc<Shared>,
     formatter: Formatter,
     /// How large a file gets.
@@ -70,7 +96,7 @@ enum State {
 
 /// What the thread that decides and the one that writes both know.
 #[derive(Debug, Default)]
-struct Shared {
+pub struct Shared {
     told: Mutex<Told>,
 }
 
@@ -95,7 +121,17 @@ impl Shared {
 }
 
 /// Something to record.
-enum Item {
+pub struct Item(Recorded);
+
+impl Item {
+    /// Tells whether a new file begins with it.
+    #[must_use]
+    pub const fn begins_file(&self) -> bool {
+        matches!(self.0, Recorded::Begin(_))
+    }
+}
+
+enum Recorded {
     Begin(Box<Beginning>),
     Note(Note),
     Packet { interface: Box<str>, link: LinkType, at: Timestamp, bytes: Box<[u8]> },
@@ -120,20 +156,38 @@ impl Recorder {
     ///
     /// The folder can't be made or used, another daemon records there, or there is no thread.
     pub fn open(folder: &Path, size: RecordSize, now: Timestamp) -> Result<Self, RecorderError> {
-        let ring = Ring::open(folder, size.bytes())?;
+        let ring = Ring::open(&RealFiles, folder, size.bytes())?;
+        Self::with(ring, size, now, |mut writer| {
+            let (items, queue) = mpsc::sync_channel(QUEUE);
+            let (end, ended) = mpsc::channel();
+            let thread = thread::Builder::new().name("recorder".to_owned());
+            let body = move || {
+                while let Ok(first) = queue.recv() {
+                    writer.write_all(first, &mut || queue.try_recv().ok());
+                }
+                drop::<Sender<()>>(end);
+            };
+            thread.spawn(body).map_err(RecorderError::Thread)?;
+            Ok(Box::new(ToThread { items, ended }))
+        })
+    }
+
+    /// Makes one whose files somebody else writes: `employ` gets the writer, and returns the way to
+    /// it.
+    ///
+    /// # Errors
+    ///
+    /// Those of `employ`.
+    pub fn with<F: Files>(
+        ring: Ring<F>,
+        size: RecordSize,
+        now: Timestamp,
+        employ: impl FnOnce(Writer<F>) -> Result<Box<dyn Carrier>, RecorderError>,
+    ) -> Result<Self, RecorderError> {
         let shared = Arc::new(Shared::default());
-        let (items, queue) = mpsc::sync_channel(QUEUE);
-        let writer = Writer::new(ring, Arc::clone(&shared));
-        let (end, ended) = mpsc::channel();
-        let thread = thread::Builder::new().name("recorder".to_owned());
-        let body = move || {
-            writer.run(&queue);
-            drop::<Sender<()>>(end);
-        };
-        thread.spawn(body).map_err(RecorderError::Thread)?;
+        let carrier = employ(Writer::new(ring, Arc::clone(&shared)))?;
         Ok(Self {
-            items,
-            ended,
+            carrier,
             shared,
             formatter: Formatter::new(Format::Json, Verbosity::Normal, TimeZone::UTC),
             file_bytes: size.bytes() / FILES,
@@ -177,7 +231,7 @@ impl Recorder {
             state: engine.snapshot(most),
         };
         self.state = State::Recording;
-        if self.hand_over(Item::Begin(Box::new(beginning)), now) {
+        if self.hand_over(Recorded::Begin(Box::new(beginning)), now) {
             self.number += 1;
             self.events = 0;
             self.lost = 0;
@@ -187,7 +241,7 @@ impl Recorder {
     /// Records a packet that changed something.
     pub fn packet(&mut self, interface: &str, (link, bytes): (LinkType, &[u8]), now: Timestamp) {
         self.hand_over(
-            Item::Packet { interface: interface.into(), link, at: now, bytes: bytes.into() },
+            Recorded::Packet { interface: interface.into(), link, at: now, bytes: bytes.into() },
             now,
         );
     }
@@ -195,7 +249,7 @@ impl Recorder {
     /// Records something else that the engine was told.
     pub fn note(&mut self, note: Note) {
         let now = note.at();
-        self.hand_over(Item::Note(note), now);
+        self.hand_over(Recorded::Note(note), now);
     }
 
     /// Records what is said about a command, and counts what is said about events.
@@ -221,25 +275,20 @@ impl Recorder {
     /// Ends the recording, and waits a little until all of it is written.
     pub fn close(mut self, now: Timestamp, patience: Duration) {
         self.note(Note::End { at: now });
-        let Self { items, ended, .. } = self;
-        drop(items);
-        // Nothing is ever sent: it is over, or it takes too long.
-        let _ = ended.recv_timeout(patience);
+        self.carrier.finish(patience);
     }
 
     /// Hands something over; tells whether that was possible.
-    fn hand_over(&mut self, item: Item, now: Timestamp) -> bool {
+    fn hand_over(&mut self, item: Recorded, now: Timestamp) -> bool {
         if self.state != State::Recording {
             self.lost += 1;
             return false;
         }
-        match self.items.try_send(item) {
-            Ok(()) => true,
-            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
-                self.lost += 1;
-                self.state = State::Waiting(now.saturating_add(PAUSE));
-                false
-            }
+        let is_taken = self.carrier.carry(Item(item));
+        if !is_taken {
+            self.lost += 1;
+            self.state = State::Waiting(now.saturating_add(PAUSE));
         }
+        is_taken
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use knock_engine::config::{BufferSize, LogFormat, OnStop, Options, RecordSize};
 use knock_frontend::config_file::Strictness;
 
+use crate::capture::IpVersions;
 use crate::cli::Cli;
 
 /// The file for the process number where nobody names one, as in knockd.
@@ -100,6 +101,15 @@ impl Families {
     #[must_use]
     pub const fn admit(self, address: IpAddr) -> bool {
         matches!(self, Self::Both) || address.is_ipv4()
+    }
+}
+
+impl From<Families> for IpVersions {
+    fn from(families: Families) -> Self {
+        match families {
+            Families::Both => Self::Both,
+            Families::V4Only => Self::OnlyV4,
+        }
     }
 }
 

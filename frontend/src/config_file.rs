@@ -1,6 +1,5 @@
 //! A config as it lies on disk: its text, its one-time files, and everything wrong with them.
 
-use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
@@ -10,6 +9,7 @@ use thiserror::Error;
 
 use crate::Program;
 use crate::diagnostics::{self, Colour, Source};
+use crate::files::{Files, RealFiles};
 
 /// What to do about warnings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,23 +76,33 @@ impl ConfigFile {
     ///
     /// The config itself can't be read.
     pub fn read_in(folder: &Path, path: &Path) -> anyhow::Result<Self> {
+        Self::read_from(&RealFiles, folder, path)
+    }
+
+    /// Like [`ConfigFile::read_in`], from whatever file system this is.
+    ///
+    /// # Errors
+    ///
+    /// The config itself can't be read.
+    pub fn read_from(files: &impl Files, folder: &Path, path: &Path) -> anyhow::Result<Self> {
         let name = path.display();
-        let text = fs::read(folder.join(path))
+        let text = files
+            .read(&folder.join(path))
             .with_context(|| format!("{name}: cannot read the config"))?;
         let parsed = config::parse(&text);
         let file = CheckedFile { path: path.to_owned(), text, diagnostics: parsed.diagnostics };
         let mut read = Self { files: vec![file], unreadable: Vec::new(), config: parsed.config };
-        read.read_one_time_files(folder);
+        read.read_one_time_files(files, folder);
         Ok(read)
     }
 
-    fn read_one_time_files(&mut self, folder: &Path) {
+    fn read_one_time_files(&mut self, files: &impl Files, folder: &Path) {
         let Some(config) = &mut self.config else { return };
         for index in 0..config.doors.len() {
             let door = &config.doors[index];
             let Sequences::OneTime { path, .. } = &door.sequences else { continue };
             let path = PathBuf::from(path);
-            let text = fs::read(folder.join(&path)).with_context(|| {
+            let text = files.read(&folder.join(&path)).with_context(|| {
                 let (door, path) = (&door.name, path.display());
                 let config = self.files[0].path.display();
                 format!("{config}: door {door}: cannot read the one-time sequences in {path}")
@@ -182,6 +192,8 @@ pub fn note_doors(program: Program, path: &Path, doors: usize) {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     const CONFIG: &str = "[a]\none_time_sequences = a.seq\n[b]\none_time_sequences = b.seq\n";

@@ -8,6 +8,7 @@ pub mod config_file;
 pub mod diagnostics;
 pub mod escape;
 pub mod event_line;
+pub mod files;
 pub mod format;
 pub mod hyphen;
 pub mod notice;

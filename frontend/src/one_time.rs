@@ -14,6 +14,7 @@ use thiserror::Error;
 
 pub use file::OneTimeFile;
 
+use crate::files::{Files, RealFiles};
 use crate::notice::clause;
 
 /// Why a line can't be marked: the door must stay shut. A clause that names file and line.
@@ -122,7 +123,21 @@ pub trait Replace {
 /// The line is used already, or is no longer the one that it was, or something can't be read or
 /// written: the door must stay shut.
 pub fn mark_used(path: &Path, line: usize, sequence: &Sequence) -> Result<(), MarkError> {
-    OneTimeFile::open(path)
+    mark_used_in(&RealFiles, path, line, sequence)
+}
+
+/// Marks a line like [`mark_used`], in whatever file system this is.
+///
+/// # Errors
+///
+/// See [`mark_used`].
+pub fn mark_used_in(
+    files: &impl Files,
+    path: &Path,
+    line: usize,
+    sequence: &Sequence,
+) -> Result<(), MarkError> {
+    OneTimeFile::open_in(files, path)
         .and_then(|mut file| mark(&mut file, line, sequence))
         .map_err(|cause| MarkError { path: path.to_owned(), line, cause })
 }

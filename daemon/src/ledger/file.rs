@@ -1,16 +1,15 @@
 //! A ledger as a file: where it is, who may hold it, and how it is written.
 
-use std::fs::{self, DirBuilder, File, Metadata};
-use std::io::{self, Read as _, Seek as _};
-use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, MetadataExt as _};
+use std::ffi::OsStr;
+use std::io;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FallocateFlags, FlockOperation, Mode, OFlags, fallocate, fcntl_lock, flock};
-use rustix::io::Errno;
-use rustix::process::{Flock, FlockType, fcntl_getlk, geteuid};
+use knock_frontend::files::{
+    Attributes, Files, Handle, Kind, Open, Parents, RealFiles, RealHandle,
+};
 use thiserror::Error;
 
-use super::{Boot, Ledger, LedgerError, Recovered, Storage};
+use super::{Boot, HALF_LEN, Ledger, LedgerError, Recovered, Storage};
 use crate::lock;
 
 /// The longest file that is read, in bytes: more than a million open doors need.
@@ -18,8 +17,8 @@ const MAX_LEN: u64 = 1 << 30;
 
 /// A ledger's file, locked for this process.
 #[derive(Debug)]
-pub struct LedgerFile {
-    file: File,
+pub struct LedgerFile<H = RealHandle> {
+    file: H,
     /// The file system is read-only, so that what is owed is known but nothing can be added.
     read_only: bool,
 }
@@ -92,18 +91,36 @@ impl LedgerFile {
     ///
     /// See [`LedgerFileCause`].
     pub fn open(folder: &Path, name: &str) -> Result<Self, LedgerFileError> {
+        Self::open_in(&RealFiles, folder, name)
+    }
+}
+
+impl<H: Handle> LedgerFile<H> {
+    /// Like [`LedgerFile::open`], in whatever file system this is.
+    ///
+    /// # Errors
+    ///
+    /// See [`LedgerFileCause`].
+    pub fn open_in(
+        files: &impl Files<Handle = H>,
+        folder: &Path,
+        name: &str,
+    ) -> Result<Self, LedgerFileError> {
         let path = folder.join(name);
         let at = |path: &Path| {
             let path = path.to_owned();
             move |cause| LedgerFileError { path, cause }
         };
-        make_folder(folder).map_err(at(folder))?;
+        make_folder(files, folder).map_err(at(folder))?;
+        let opened = files.open_folder(folder).map_err(LedgerFileCause::Folder);
+        let folder_handle = opened.map_err(at(folder))?;
         // The name of a ledger that was ever written is safe: a disk that fails now must not keep
         // what is owed from being read.
-        let is_new = path.metadata().map_or(true, |file| file.len() == 0);
-        let opened = Self::open_in_folder(&path).map_err(at(&path))?;
+        let is_new = files.attributes(&path).map_or(true, |file| file.len == 0);
+        let opened = Self::open_in_folder(files, &folder_handle, name).map_err(at(&path))?;
         if is_new {
-            sync_folder(folder)
+            folder_handle
+                .sync()
                 .or_else(ignore_read_only)
                 .map_err(LedgerFileCause::Folder)
                 .map_err(at(folder))?;
@@ -111,25 +128,31 @@ impl LedgerFile {
         Ok(opened)
     }
 
-    fn open_in_folder(path: &Path) -> Result<Self, LedgerFileCause> {
-        // Without NONBLOCK a named pipe in its place would hold the daemon up for ever.
-        let flags = OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
-        let mode = Mode::RUSR | Mode::WUSR;
-        let (file, read_only) =
-            match rustix::fs::open(path, flags | OFlags::RDWR | OFlags::CREATE, mode) {
-                Err(Errno::ROFS) => (rustix::fs::open(path, flags | OFlags::RDONLY, mode), true),
-                opened => (opened, false),
-            };
-        let file = File::from(file.map_err(|error| LedgerFileCause::Open(error.into()))?);
-        let metadata = file.metadata().map_err(LedgerFileCause::Open)?;
-        if !metadata.is_file() {
+    fn open_in_folder(
+        files: &impl Files<Handle = H>,
+        folder: &H,
+        name: &str,
+    ) -> Result<Self, LedgerFileCause> {
+        let name = OsStr::new(name);
+        let (file, read_only) = match folder.open(name, Open::Write) {
+            Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => {
+                (folder.open(name, Open::Read), true)
+            }
+            opened => (opened, false),
+        };
+        let file = file.map_err(LedgerFileCause::Open)?;
+        let attributes = file.attributes().map_err(LedgerFileCause::Open)?;
+        if attributes.kind != Kind::File {
             return Err(LedgerFileCause::NotAFile);
         }
-        check_owner(&metadata)?;
-        if metadata.mode() & 0o022 != 0 {
+        check_owner(&attributes, files.user())?;
+        if attributes.mode & 0o022 != 0 {
             return Err(LedgerFileCause::Exposed);
         }
-        lock_file(&file)?;
+        let is_ours = lock::take(|| file.try_lock(), |span| files.pause(span));
+        if !is_ours.map_err(LedgerFileCause::Open)? {
+            return Err(LedgerFileCause::InUse { process: file.lock_holder() });
+        }
         Ok(Self { file, read_only })
     }
 }
@@ -145,78 +168,68 @@ impl Ledger<LedgerFile> {
         name: &str,
         boot: Boot,
     ) -> Result<(Self, Recovered), LedgerFileError> {
-        let file = LedgerFile::open(folder, name)?;
-        Self::open(file, boot)
+        Self::open_file_in(&RealFiles, (folder, name), boot, HALF_LEN)
+    }
+}
+
+impl<H: Handle> Ledger<LedgerFile<H>> {
+    /// Like [`Ledger::open_file`], in whatever file system this is; a new one gets halves of so
+    /// many bytes.
+    ///
+    /// # Errors
+    ///
+    /// The file can't be used, or holds something else; see [`LedgerFileCause`].
+    pub fn open_file_in(
+        files: &impl Files<Handle = H>,
+        (folder, name): (&Path, &str),
+        boot: Boot,
+        half_len: usize,
+    ) -> Result<(Self, Recovered), LedgerFileError> {
+        let file = LedgerFile::open_in(files, folder, name)?;
+        Self::open_sized(file, boot, half_len)
             .map_err(|cause| LedgerFileError { path: folder.join(name), cause: cause.into() })
     }
 }
 
-fn make_folder(folder: &Path) -> Result<(), LedgerFileCause> {
-    if !folder.is_dir() {
-        let mut builder = DirBuilder::new();
-        builder.recursive(true).mode(0o700).create(folder).map_err(LedgerFileCause::Folder)?;
+fn make_folder(files: &impl Files, folder: &Path) -> Result<(), LedgerFileCause> {
+    let is_there = files.attributes(folder).is_ok_and(|found| found.kind == Kind::Folder);
+    if !is_there {
+        files.make_folder(folder, Parents::Made).map_err(LedgerFileCause::Folder)?;
         let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty());
-        sync_folder(parent.unwrap_or(Path::new("."))).map_err(LedgerFileCause::Folder)?;
+        let parent = files.open_folder(parent.unwrap_or(Path::new(".")));
+        parent.and_then(|parent| parent.sync()).map_err(LedgerFileCause::Folder)?;
     }
-    let metadata = fs::metadata(folder).map_err(LedgerFileCause::Folder)?;
+    let mode = files.attributes(folder).map_err(LedgerFileCause::Folder)?.mode;
     // Where the sticky bit is set, others can't replace a file of ours, and one of theirs is
     // found out by its owner.
-    if metadata.mode() & 0o022 != 0 && metadata.mode() & 0o1000 == 0 {
+    if mode & 0o022 != 0 && mode & 0o1000 == 0 {
         return Err(LedgerFileCause::Exposed);
     }
     Ok(())
 }
 
-fn check_owner(metadata: &Metadata) -> Result<(), LedgerFileCause> {
-    let (owner, user) = (metadata.uid(), geteuid().as_raw());
+const fn check_owner(attributes: &Attributes, user: u32) -> Result<(), LedgerFileCause> {
+    let owner = attributes.owner;
     if owner == user { Ok(()) } else { Err(LedgerFileCause::Foreign { owner, user }) }
-}
-
-fn sync_folder(folder: &Path) -> io::Result<()> {
-    File::open(folder)?.sync_all()
 }
 
 fn ignore_read_only(error: io::Error) -> io::Result<()> {
     if error.kind() == io::ErrorKind::ReadOnlyFilesystem { Ok(()) } else { Err(error) }
 }
 
-/// Locks the file. The second lock of another kind is only there to tell whose it is: that is
-/// what the kernel knows of a record lock and not of a whole file's.
-fn lock_file(file: &File) -> Result<(), LedgerFileCause> {
-    let is_ours = lock::take(|| match flock(file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(true),
-        Err(Errno::WOULDBLOCK) => Ok(false),
-        Err(error) => Err(error.into()),
-    });
-    if !is_ours.map_err(LedgerFileCause::Open)? {
-        return Err(LedgerFileCause::InUse { process: holder(file) });
-    }
-    // It needs a file that may be written; without it the message names nobody.
-    let _ = fcntl_lock(file, FlockOperation::NonBlockingLockExclusive);
-    Ok(())
-}
-
-fn holder(file: &File) -> Option<i32> {
-    let found = fcntl_getlk(file, &Flock::from(FlockType::WriteLock)).ok().flatten()?;
-    found.pid.map(|process| process.as_raw_nonzero().get())
-}
-
-impl Storage for LedgerFile {
+impl<H: Handle> Storage for LedgerFile<H> {
     fn read_all(&mut self) -> io::Result<Vec<u8>> {
-        let len = self.file.metadata()?.len();
+        let len = self.file.attributes()?.len;
         if len > MAX_LEN {
             let message = format!("it has {len} bytes, which is more than {MAX_LEN}");
             return Err(io::Error::new(io::ErrorKind::InvalidData, message));
         }
-        let mut bytes = Vec::with_capacity(usize::try_from(len).unwrap_or(0));
-        self.file.rewind()?;
-        (&self.file).take(MAX_LEN).read_to_end(&mut bytes)?;
-        Ok(bytes)
+        self.file.read_all(MAX_LEN)
     }
 
     fn grow(&mut self, len: u64) -> io::Result<()> {
         self.check_writable()?;
-        let old_len = self.file.metadata()?.len();
+        let old_len = self.file.attributes()?.len;
         if len <= old_len {
             return Ok(());
         }
@@ -238,18 +251,15 @@ impl Storage for LedgerFile {
     }
 }
 
-impl LedgerFile {
+impl<H: Handle> LedgerFile<H> {
     fn check_writable(&self) -> io::Result<()> {
-        if self.read_only { Err(Errno::ROFS.into()) } else { Ok(()) }
+        if self.read_only { Err(io::ErrorKind::ReadOnlyFilesystem.into()) } else { Ok(()) }
     }
 
     /// Takes the room, then writes zeros to it: room that was only promised is counted when it is
     /// first written, and some file systems then find that there is none.
     fn fill(&self, from: u64, to: u64) -> io::Result<()> {
-        match fallocate(&self.file, FallocateFlags::empty(), from, to - from) {
-            Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => {}
-            Err(error) => return Err(error.into()),
-        }
+        self.file.allocate(from, to - from)?;
         let zeros = [0; 1 << 16];
         let mut offset = from;
         while offset < to {

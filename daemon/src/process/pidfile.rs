@@ -110,11 +110,12 @@ fn lock(path: &Path) -> Result<File, PidFileError> {
     let io = |doing| move |source| PidFileError::Io { path: path.to_owned(), doing, source };
     for _ in 0..TRIES {
         let mut file = open(path)?;
-        let is_ours = crate::lock::take(|| match file.try_lock() {
+        let attempt = || match file.try_lock() {
             Ok(()) => Ok(true),
             Err(TryLockError::WouldBlock) => Ok(false),
             Err(TryLockError::Error(error)) => Err(error),
-        });
+        };
+        let is_ours = crate::lock::take(attempt, std::thread::sleep);
         if !is_ours.map_err(io("lock"))? {
             let pid = read(&mut file).ok().and_then(|text| text.trim().parse().ok());
             return Err(PidFileError::Taken { path: path.to_owned(), pid });

@@ -1,14 +1,13 @@
 //! The folder of a recording: its files, of which the oldest make room.
 
 use std::collections::VecDeque;
-use std::fs::{self, File};
+use std::ffi::{OsStr, OsString};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use knock_engine::time::Timestamp;
+use knock_frontend::files::{Files, Handle, Open, Parents};
 use knock_frontend::format::Clock;
-use rustix::fs::{FlockOperation, flock};
 use thiserror::Error;
 
 /// What the names of the files begin and end with. Between them is the stamp of the beginning, so
@@ -50,63 +49,66 @@ pub enum RecorderError {
 
 /// The files of a recording.
 #[derive(Debug)]
-pub(super) struct Ring {
+pub struct Ring<F: Files> {
+    files: F,
     folder: PathBuf,
     /// Locked as long as it is open.
-    _lock: File,
+    _lock: F::Handle,
     /// How much all files may take.
     most_bytes: u64,
-    /// The files with their lengths, the oldest first. The last one grows.
-    files: VecDeque<(PathBuf, u64)>,
+    /// The names of the files with their lengths, the oldest first. The last one grows.
+    names: VecDeque<(OsString, u64)>,
     clock: Clock,
 }
 
-impl Ring {
-    pub(super) fn open(folder: &Path, most_bytes: u64) -> Result<Self, RecorderError> {
-        let made = fs::DirBuilder::new().mode(0o700).create(folder);
-        if let Err(source) = made
+impl<F: Files> Ring<F> {
+    /// Opens a recording in a folder, which is made where only its last part is missing, and takes
+    /// it for this daemon alone. All files together take so many bytes.
+    ///
+    /// # Errors
+    ///
+    /// The folder can't be made or used, or another daemon records there.
+    pub fn open(files: &F, folder: &Path, most_bytes: u64) -> Result<Self, RecorderError> {
+        if let Err(source) = files.make_folder(folder, Parents::Expected)
             && source.kind() != io::ErrorKind::AlreadyExists
         {
             return Err(RecorderError::Make { folder: folder.to_owned(), source });
         }
         let cannot_use = |source| RecorderError::Use { folder: folder.to_owned(), source };
-        let lock = File::open(folder).map_err(cannot_use)?;
-        let take = || match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(true),
-            Err(rustix::io::Errno::WOULDBLOCK) => Ok(false),
-            Err(error) => Err(error.into()),
-        };
-        if !crate::lock::take(take).map_err(cannot_use)? {
+        let lock = files.open_folder(folder).map_err(cannot_use)?;
+        let taken = crate::lock::take(|| lock.try_lock(), |span| files.pause(span));
+        if !taken.map_err(cannot_use)? {
             return Err(RecorderError::Taken { folder: folder.to_owned() });
         }
-        let files = list(folder).map_err(cannot_use)?;
-        let clock = Clock::default();
-        Ok(Self { folder: folder.to_owned(), _lock: lock, most_bytes, files, clock })
+        let names = list(&lock).map_err(cannot_use)?;
+        let (files, folder) = (files.clone(), folder.to_owned());
+        Ok(Self { files, folder, _lock: lock, most_bytes, names, clock: Clock::default() })
     }
 
     pub(super) fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// Makes the file that begins at this time, for its owner alone.
-    pub(super) fn create(&mut self, at: Timestamp) -> io::Result<File> {
+    /// Makes the file that begins at this time, for its owner alone. The folder is found by its
+    /// name each time: it may have been moved away, and another one made.
+    pub(super) fn create(&mut self, at: Timestamp) -> io::Result<F::Handle> {
         let stamp = self.clock.rfc3339(at).replace(['-', ':'], "");
-        let path = self.folder.join(format!("{PREFIX}{stamp}{SUFFIX}"));
-        let file = File::options().write(true).create_new(true).mode(0o600).open(&path)?;
-        self.files.push_back((path, 0));
+        let name = OsString::from(format!("{PREFIX}{stamp}{SUFFIX}"));
+        let file = self.files.open_folder(&self.folder)?.open(&name, Open::CreateNew)?;
+        self.names.push_back((name, 0));
         Ok(file)
     }
 
     /// Notes how long the newest file is, and removes the oldest ones that are too much.
     pub(super) fn set_length(&mut self, bytes: u64) -> io::Result<()> {
-        if let Some((_, length)) = self.files.back_mut() {
+        if let Some((_, length)) = self.names.back_mut() {
             *length = bytes;
         }
-        let mut all: u64 = self.files.iter().map(|(_, length)| length).sum();
-        while all > self.most_bytes && self.files.len() > 1 {
-            let Some((path, length)) = self.files.pop_front() else { break };
+        let mut all: u64 = self.names.iter().map(|(_, length)| length).sum();
+        while all > self.most_bytes && self.names.len() > 1 {
+            let Some((name, length)) = self.names.pop_front() else { break };
             all -= length;
-            match fs::remove_file(&path) {
+            match self.files.open_folder(&self.folder).and_then(|folder| folder.remove(&name)) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 Ok(()) | Err(_) => {}
             }
@@ -116,16 +118,12 @@ impl Ring {
 }
 
 /// Returns the files that a recording has left in a folder, the oldest first.
-fn list(folder: &Path) -> io::Result<VecDeque<(PathBuf, u64)>> {
-    let mut files = Vec::new();
-    for entry in fs::read_dir(folder)? {
-        let entry = entry?;
-        let name = entry.file_name();
-        let is_ours = |name: &str| name.starts_with(PREFIX) && name.ends_with(SUFFIX);
-        if name.to_str().is_some_and(is_ours) && entry.file_type()?.is_file() {
-            files.push((entry.path(), entry.metadata()?.len()));
-        }
-    }
+fn list(folder: &impl Handle) -> io::Result<VecDeque<(OsString, u64)>> {
+    let is_ours = |name: &OsStr| {
+        name.to_str().is_some_and(|name| name.starts_with(PREFIX) && name.ends_with(SUFFIX))
+    };
+    let mut files = folder.list()?;
+    files.retain(|(name, _)| is_ours(name));
     files.sort();
     Ok(files.into())
 }

@@ -1,15 +1,14 @@
 //! The thread that writes a recording.
 
 use std::borrow::Cow;
-use std::fs::File;
-use std::io::{BufWriter, Write as _};
+use std::io::{BufWriter, Write};
 use std::sync::Arc;
-use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use knock_engine::time::Timestamp;
 use knock_engine::wire::LinkType;
+use knock_frontend::files::Files;
 use knock_frontend::recording::{self, BLOCK_TYPE, ConfigText, Note};
 use pcap_file::DataLink;
 use pcap_file::pcapng::PcapNgWriter;
@@ -21,7 +20,7 @@ use pcap_file::pcapng::blocks::section_header::{SectionHeaderBlock, SectionHeade
 use pcap_file::pcapng::blocks::unknown::UnknownBlock;
 
 use super::ring::Ring;
-use super::{Beginning, Item, Shared};
+use super::{Beginning, Item, Recorded, Shared};
 
 /// What stands in the files as their author.
 const PROGRAM: &str = concat!("knockd ", env!("CARGO_PKG_VERSION"), " (Sesame)");
@@ -29,53 +28,51 @@ const PROGRAM: &str = concat!("knockd ", env!("CARGO_PKG_VERSION"), " (Sesame)")
 /// How much is written at a time while more waits.
 const BUFFER: usize = 64 << 10;
 
-/// Writes the files.
-pub(super) struct Writer {
-    ring: Ring,
+/// Writes the files, on a thread of its own.
+pub struct Writer<F: Files> {
+    ring: Ring<F>,
     shared: Arc<Shared>,
-    file: Option<Output>,
+    file: Option<Output<F::Handle>>,
     /// How many packets and notes came to nothing since the last file began.
     lost: u64,
 }
 
 /// A file that is being written.
-struct Output {
-    blocks: PcapNgWriter<BufWriter<File>>,
+struct Output<W: Write> {
+    blocks: PcapNgWriter<BufWriter<W>>,
     /// The interfaces described so far.
     interfaces: Vec<(Box<str>, LinkType)>,
     length: u64,
 }
 
-impl Writer {
-    pub(super) fn new(ring: Ring, shared: Arc<Shared>) -> Self {
+impl<F: Files> Writer<F> {
+    pub(super) fn new(ring: Ring<F>, shared: Arc<Shared>) -> Self {
         Self { ring, shared, file: None, lost: 0 }
     }
 
-    /// Writes what comes, until nobody can send any more. What waits is written in one go, and is
-    /// the system's as soon as nothing waits: a daemon that is killed has lost next to nothing.
-    pub(super) fn run(mut self, queue: &Receiver<Item>) {
-        while let Ok(first) = queue.recv() {
-            let mut result = self.write(first);
-            let mut items = 1;
-            while result.is_ok()
-                && let Ok(next) = queue.try_recv()
-            {
-                result = self.write(next);
-                items += 1;
-            }
-            if let Err(error) = result.and_then(|()| self.flush()) {
-                // Some of them may be in the file; whoever reads it can't rely on that.
-                self.lost += items;
-                self.fail(&error);
-            }
+    /// Writes an item and all that waits behind it in one go: it is the system's as soon as nothing
+    /// waits, so a daemon that is killed has lost next to nothing.
+    pub fn write_all(&mut self, first: Item, waiting: &mut dyn FnMut() -> Option<Item>) {
+        let mut result = self.write(first);
+        let mut items = 1;
+        while result.is_ok()
+            && let Some(next) = waiting()
+        {
+            result = self.write(next);
+            items += 1;
+        }
+        if let Err(error) = result.and_then(|()| self.flush()) {
+            // Some of them may be in the file; whoever reads it can't rely on that.
+            self.lost += items;
+            self.fail(&error);
         }
     }
 
     fn write(&mut self, item: Item) -> anyhow::Result<()> {
-        match item {
-            Item::Begin(beginning) => self.begin(*beginning),
-            Item::Note(note) => self.in_file(|file| file.note(&note)),
-            Item::Packet { interface, link, at, bytes } => {
+        match item.0 {
+            Recorded::Begin(beginning) => self.begin(*beginning),
+            Recorded::Note(note) => self.in_file(|file| file.note(&note)),
+            Recorded::Packet { interface, link, at, bytes } => {
                 self.in_file(|file| file.packet((interface, link), at, &bytes))
             }
         }
@@ -84,7 +81,7 @@ impl Writer {
     /// Writes to the file at hand. Nothing follows one that failed before the next one begins.
     fn in_file(
         &mut self,
-        write: impl FnOnce(&mut Output) -> anyhow::Result<()>,
+        write: impl FnOnce(&mut Output<F::Handle>) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
         match &mut self.file {
             Some(file) => write(file),
@@ -151,8 +148,8 @@ impl Writer {
     }
 }
 
-impl Output {
-    fn new(file: File) -> anyhow::Result<Self> {
+impl<W: Write> Output<W> {
+    fn new(file: W) -> anyhow::Result<Self> {
         let options = vec![SectionHeaderOption::UserApplication(Cow::Borrowed(PROGRAM))];
         let section = SectionHeaderBlock { options, ..SectionHeaderBlock::default() };
         let blocks =
@@ -215,19 +212,21 @@ impl Output {
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsStr;
     use std::fs;
-    use std::sync::mpsc;
+    use std::path::Path;
 
     use knock_engine::config::{self, Config};
     use knock_engine::local::LocalAddresses;
     use knock_engine::snapshot::Snapshot;
+    use knock_frontend::files::{Handle as _, Open, RealFiles};
 
     use super::*;
 
     const AT: Timestamp = Timestamp::from_nanos(1_700_000_000_000_000_000);
 
     fn beginning(config: &Config, number: u64, lost: u64) -> Item {
-        Item::Begin(Box::new(Beginning {
+        Item(Recorded::Begin(Box::new(Beginning {
             at: AT.saturating_add(Duration::from_secs(number)),
             started: AT,
             number,
@@ -235,30 +234,30 @@ mod tests {
             config: config.clone(),
             local: LocalAddresses::Unknown,
             state: Snapshot::default(),
-        }))
+        })))
     }
 
     /// Writes items, one after the other, each in a batch of its own.
-    fn run(writer: Writer, items: Vec<Item>) {
-        let (sender, queue) = mpsc::sync_channel(0);
-        let thread = std::thread::spawn(move || writer.run(&queue));
-        items.into_iter().for_each(|item| sender.send(item).unwrap());
-        drop(sender);
-        thread.join().unwrap();
+    fn run(mut writer: Writer<RealFiles>, items: Vec<Item>) {
+        items.into_iter().for_each(|item| writer.write_all(item, &mut || None));
+    }
+
+    fn open(folder: &Path, name: &str) -> knock_frontend::files::RealHandle {
+        RealFiles.open_folder(folder).unwrap().open(OsStr::new(name), Open::Read).unwrap()
     }
 
     #[test]
     fn what_a_file_that_failed_has_lost_is_told_by_the_next_one() {
         let config = config::parse(b"[a]\nsequence = 7000,8000\n").config.unwrap();
         let folder = tempfile::tempdir().unwrap();
-        let ring = Ring::open(folder.path(), 1 << 20).unwrap();
+        let ring = Ring::open(&RealFiles, folder.path(), 1 << 20).unwrap();
         let mut writer = Writer::new(ring, Arc::default());
         // A file that is open for reading only can't be written.
         let read_only = folder.path().join("read-only");
         fs::write(&read_only, "").unwrap();
-        writer.file = Some(Output::new(File::open(&read_only).unwrap()).unwrap());
+        writer.file = Some(Output::new(open(folder.path(), "read-only")).unwrap());
         let shared = Arc::clone(&writer.shared);
-        let wake = || Item::Note(Note::Wake { at: AT });
+        let wake = || Item(Recorded::Note(Note::Wake { at: AT }));
         run(writer, vec![wake(), wake(), wake(), beginning(&config, 1, 4), wake()]);
         let files: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|it| it.unwrap()).collect();
         let recorded = files.iter().find(|it| it.path().extension().is_some()).unwrap();

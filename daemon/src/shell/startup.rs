@@ -1,34 +1,32 @@
 //! The beginning: everything is opened, privileges are dropped, and the ledger is taken up.
 
-use std::collections::BTreeSet;
-use std::os::fd::{AsFd as _, BorrowedFd};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Context as _;
-use knock_engine::config::{Command, Config, Door, Sequences};
-use knock_engine::{Engine, HashKey};
+use knock_engine::HashKey;
+use knock_engine::config::{Config, Sequences};
+use knock_frontend::files::RealFiles;
 use knock_frontend::notice::told;
-use knock_frontend::one_time;
 
-use super::losses::Losses;
-use super::{Daemon, Hands, Token};
+use super::Shell;
+use super::machine::{Machine, Sockets, needs};
 use crate::capture::{Captures, Filter, IpVersions};
 use crate::cli::Cli;
 use crate::clock::Clock;
+use crate::daemon::{Beginning, Daemon, Hands, LAST_WRITES, ledger_name, marker, open_ledger};
 use crate::disk::Disk;
 use crate::host::{DefaultRoutes, Host, Network};
-use crate::ledger::{Boot, BootId, Entry, HoldId, Ledger, LedgerFile, Recovered, file_name};
+use crate::ledger::{Boot, BootId, Entry, HALF_LEN, HoldId, Ledger, Recovered};
 use crate::log::{Logger, Severity, Targets, Verbosity};
 use crate::process::children::Children;
 use crate::process::daemonize::Startup;
-use crate::process::event_loop::{EventLoop, Interest};
+use crate::process::event_loop::EventLoop;
 use crate::process::notify::{Notifier, Watchdog};
 use crate::process::pidfile::PidFile;
-use crate::process::privileges::{self, Identity, Kept, Needs, find_program};
+use crate::process::privileges::{self, Identity, Kept};
 use crate::process::signals::Signals;
 use crate::recorder::Recorder;
-use crate::settings::{Detail, Execution, Families, Listen, Log, Settings};
-use crate::supervisor::{GivenUp, Limits, Mode, Supervisor};
+use crate::settings::{Detail, Listen, Log, Settings};
 
 /// Runs as a daemon until it is asked to stop.
 ///
@@ -54,37 +52,31 @@ pub fn run(
         Ok(opened) => opened,
         Err(error) => {
             super::notice(&mut logger, clock, Severity::Error, told(&error));
-            logger.finish(clock, super::closing::LAST_WRITES);
+            logger.finish(clock, LAST_WRITES);
             return Err(error);
         }
     };
     super::notice(&mut logger, clock, Severity::Info, kept.to_string());
     let Opened { pid_file, signals, disk, recovered, next_hold, host, key, children, .. } = opened;
     let recorder = opened.recorder;
-    let versions = ip_versions(settings.families);
     let names = names_to_hear(&settings.listen, host.network());
-    let filter = Filter::new(&config, versions);
-    let mut daemon = Daemon {
-        captures: Captures::new(names, filter, settings.buffer_size.bytes()),
-        engine: Engine::new(config.clone(), host.network().local_addresses(), key),
-        supervisor: Supervisor::new(limits(&settings), mode(&settings), next_hold),
-        hands: Hands { clock, disk, recorder, children, logger, reads_again: false },
+    let filter = Filter::new(&config, IpVersions::from(settings.families));
+    let captures = Captures::new(names, filter, settings.buffer_size.bytes());
+    let machine = Machine { clock, disk, children, logger, kept: Some(kept) };
+    let local = host.network().local_addresses();
+    let beginning = Beginning { cli, settings, config, local, key, next_hold };
+    let mut shell = Shell {
+        daemon: Daemon::new(beginning, Hands::new(machine, recorder)),
+        sockets: Sockets { captures, heard: Vec::new() },
         event_loop: opened.event_loop,
         notifier: opened.notifier,
         watchdog: Watchdog::from_environment(clock.now()),
         alarm: None,
-        losses: Losses::default(),
-        heard: BTreeSet::new(),
-        clock,
-        cli,
-        settings,
-        config,
-        kept,
         signals,
         host,
     };
-    let worked = daemon.begin(recovered, startup).and_then(|()| daemon.work());
-    daemon.stop(worked.as_ref().err());
+    let worked = shell.begin(recovered, startup).and_then(|()| shell.work());
+    shell.stop(worked.as_ref().err());
     drop(pid_file);
     worked
 }
@@ -107,7 +99,7 @@ struct Opened {
 impl Opened {
     fn open(settings: &Settings, clock: Clock) -> anyhow::Result<Self> {
         let pid_file = settings.pid_file.as_deref().map(PidFile::create).transpose()?;
-        let (disk, recovered, next_hold) = open_ledger(settings, clock)?;
+        let (disk, recovered, next_hold) = open_disk(settings, clock)?;
         let record = settings.record.as_ref();
         let record = record.map(|its| Recorder::open(&its.folder, its.size, clock.now()));
         let routes = match settings.listen {
@@ -121,7 +113,7 @@ impl Opened {
             recovered,
             next_hold,
             recorder: record.transpose()?,
-            host: Host::open(ip_versions(settings.families), routes)?,
+            host: Host::open(IpVersions::from(settings.families), routes)?,
             key: hash_key()?,
             children: Children::new().context("cannot wait for children")?,
             event_loop: EventLoop::new().context("cannot wait for events")?,
@@ -130,38 +122,14 @@ impl Opened {
     }
 }
 
-impl Daemon {
+impl Shell {
     /// Takes up what is owed, listens, and says that it is ready.
     fn begin(&mut self, recovered: Recovered, startup: Option<Startup>) -> anyhow::Result<()> {
         self.register()?;
-        if let Some(recorder) = &mut self.hands.recorder {
-            recorder.begin(&self.engine, self.clock.now());
-        }
-        self.take_up(recovered);
+        self.daemon.begin(recovered);
         self.reconcile();
         self.announce();
         startup.map_or(Ok(()), Startup::ready).context("cannot let go of the terminal")
-    }
-
-    fn register(&self) -> anyhow::Result<()> {
-        let register = |fd: BorrowedFd<'_>, token: Token| {
-            let registered = self.event_loop.register(fd, token.number(), Interest::Readable);
-            registered.context("cannot wait for events")
-        };
-        register(self.signals.as_fd(), Token::Signals)?;
-        register(self.host.as_fd(), Token::Host)?;
-        register(self.hands.children.as_fd(), Token::Children)?;
-        let disk = self.hands.disk.as_ref();
-        disk.map_or(Ok(()), |disk| register(disk.as_fd(), Token::Disk))
-    }
-
-    /// Takes up what the ledger tells of, and says what of it could not be read.
-    fn take_up(&mut self, recovered: Recovered) {
-        for damage in recovered.damage {
-            self.hands.notice(Severity::Error, format!("the ledger is damaged: {damage}"));
-        }
-        self.supervisor.recover(recovered.entries, GivenUp::Leave, self.clock.now());
-        self.hands.carry_out(&mut self.supervisor);
     }
 }
 
@@ -180,19 +148,6 @@ fn drop_privileges(settings: &Settings, config: &Config) -> anyhow::Result<Kept>
     Ok(kept)
 }
 
-/// Returns what the config's commands, and those that the ledger has, can need.
-pub(super) fn needs(config: &Config, owed: &[String]) -> Needs {
-    let commands = config.doors.iter().flat_map(|door| commands(door)).map(Command::template);
-    Needs::of(commands.chain(owed.iter().map(String::as_str)), &find_program)
-}
-
-fn commands(door: &Door) -> impl Iterator<Item = &Command> {
-    let commands = &door.commands;
-    let plain = [&commands.start, &commands.stop, &commands.check];
-    let v6 = [&commands.start_v6, &commands.stop_v6, &commands.check_v6];
-    plain.into_iter().flatten().chain(v6.into_iter().flatten().flatten())
-}
-
 /// Returns the stop commands in the ledger, which the config may not know any more. Whatever is
 /// wrong with the ledger is told when it is opened to be used.
 fn owed_stops(settings: &Settings) -> Vec<String> {
@@ -200,7 +155,7 @@ fn owed_stops(settings: &Settings) -> Vec<String> {
     let opened = boot.ok().and_then(|boot| {
         let name = ledger_name(settings);
         let path = settings.state_dir.join(&name);
-        path.exists().then(|| Ledger::<LedgerFile>::open_file(&settings.state_dir, &name, boot))
+        path.exists().then(|| Ledger::open_file(&settings.state_dir, &name, boot))
     });
     let Some(Ok((_, recovered))) = opened else { return Vec::new() };
     recovered.entries.into_iter().map(|Entry { stop, .. }| stop).collect()
@@ -220,10 +175,6 @@ fn files(settings: &Settings, config: &Config) -> Vec<PathBuf> {
         .chain(settings.record.as_ref().map(|record| record.folder.clone()))
         .chain(one_time)
         .collect()
-}
-
-fn ledger_name(settings: &Settings) -> String {
-    file_name(&settings.config, &settings.listen.names())
 }
 
 /// Opens the log as the settings have it.
@@ -247,30 +198,17 @@ pub(super) fn log_settings(log: &Log) -> crate::log::Settings {
 
 /// Opens and locks the ledger, and starts the thread that writes to it. A dry run owes nothing
 /// and must not be in the way of a daemon that does.
-pub(super) fn open_ledger(
+pub(super) fn open_disk(
     settings: &Settings,
     clock: Clock,
 ) -> anyhow::Result<(Option<Disk>, Recovered, HoldId)> {
-    if settings.commands.execution == Execution::LogOnly {
-        return Ok((None, Recovered::default(), HoldId(1)));
-    }
     let boot = Boot { id: BootId::read()?, at: clock.boot() };
-    let name = ledger_name(settings);
-    let (ledger, recovered) = Ledger::<LedgerFile>::open_file(&settings.state_dir, &name, boot)?;
-    let next_hold = ledger.next_hold();
-    let folder = settings.folder.clone();
-    let disk = Disk::start_with(ledger, move |path: &Path, line, sequence| {
-        one_time::mark_used(&folder.join(path), line, sequence).map_err(|error| error.to_string())
-    });
+    let Some(owed) = open_ledger(&RealFiles, settings, boot, HALF_LEN)? else {
+        return Ok((None, Recovered::default(), HoldId(1)));
+    };
+    let disk = Disk::start_with(owed.ledger, marker(RealFiles, settings.folder.clone()));
     let disk = disk.context("cannot start the thread that writes the ledger")?;
-    Ok((Some(disk), recovered, next_hold))
-}
-
-pub(super) const fn ip_versions(families: Families) -> IpVersions {
-    match families {
-        Families::Both => IpVersions::Both,
-        Families::V4Only => IpVersions::OnlyV4,
-    }
+    Ok((Some(disk), owed.recovered, owed.next_hold))
 }
 
 /// Returns the names of the interfaces to listen on.
@@ -278,20 +216,6 @@ pub(super) fn names_to_hear(listen: &Listen, network: &Network) -> Vec<String> {
     match listen {
         Listen::Default => network.interfaces_to_hear(),
         Listen::Any | Listen::Named(_) => listen.names(),
-    }
-}
-
-pub(super) fn limits(settings: &Settings) -> Limits {
-    Limits {
-        max_commands: usize::from(settings.commands.most),
-        command_timeout: settings.commands.timeout,
-    }
-}
-
-pub(super) const fn mode(settings: &Settings) -> Mode {
-    match settings.commands.execution {
-        Execution::Run => Mode::Live,
-        Execution::LogOnly => Mode::DryRun,
     }
 }
 

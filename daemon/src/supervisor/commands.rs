@@ -5,6 +5,7 @@ use super::hold::{Hold, Phase, Verdict};
 use super::lanes::Job;
 use super::timers::Timer;
 use super::{ChildId, LONG_START, Mode, Pretended, Running, Supervisor};
+use crate::alarm::{self, Bug};
 use crate::ledger::{HoldId, Record, StartOutcome};
 use crate::log::{CommandEvent, CommandKind, Exit};
 
@@ -44,6 +45,9 @@ impl Supervisor {
         self.timers.set(Timer::Child(child), now.saturating_add(limit));
         if kind == CommandKind::Stop {
             self.note(Record::StopBegun { hold: id });
+            if alarm::is_on(Bug::EndedTooEarly) {
+                self.note(Record::Ended { hold: id });
+            }
         }
         match self.mode {
             Mode::Live => {

@@ -28,7 +28,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use knock_engine::config::OnStop;
-use knock_engine::output::{Action, Output};
+use knock_engine::output::{Action, Event, EventKind, Output};
 use knock_engine::time::Timestamp;
 
 pub use effect::{ChildId, Effect, Spawn, Write, WriteId};
@@ -37,6 +37,7 @@ use lanes::Lanes;
 pub use recovery::GivenUp;
 use timers::{Timer, Timers};
 
+use crate::alarm::{self, Bug};
 use crate::ledger::{HoldId, Record};
 use crate::log::{CommandEvent, CommandKind, Exit, Message, Severity, Subject, What};
 
@@ -160,6 +161,12 @@ impl Supervisor {
         self.now = self.now.max(now);
         match output {
             Output::Event(event) => {
+                if let Event::Door(door) = &event
+                    && door.kind == EventKind::Evicted
+                    && alarm::is_on(Bug::EvictionForgets)
+                {
+                    self.forget_open(|hold| hold.subject.source == door.source);
+                }
                 self.effects
                     .push_back(Effect::Log(Message { at: event.at(), what: What::Event(event) }));
             }
@@ -198,6 +205,9 @@ impl Supervisor {
     /// Replaces the limits; commands that run already keep theirs.
     pub fn handle_limits(&mut self, limits: Limits) {
         self.limits = limits;
+        if alarm::is_on(Bug::ReloadForgets) {
+            self.forget_open(|_| true);
+        }
         self.dispatch();
     }
 
@@ -371,6 +381,14 @@ impl Supervisor {
                 self.by_subject.remove(&hold.subject);
             }
         }
+    }
+
+    /// Forgets open doors, which is what some bugs do.
+    fn forget_open(&mut self, is_forgotten: impl Fn(&Hold) -> bool) {
+        let is_open = |hold: &Hold| hold.phase == Phase::Open && is_forgotten(hold);
+        let open: Vec<HoldId> =
+            self.holds.iter().filter(|(_, hold)| is_open(hold)).map(|(id, _)| *id).collect();
+        open.into_iter().for_each(|id| self.forget(id));
     }
 
     fn insert(&mut self, id: HoldId, hold: Hold) {

@@ -4,6 +4,7 @@ use knock_engine::time::Timestamp;
 
 use super::Supervisor;
 use super::hold::Hold;
+use crate::alarm::{self, Bug};
 use crate::ledger::Entry;
 use crate::log::{CommandEvent, CommandKind, Severity};
 
@@ -26,6 +27,10 @@ impl Supervisor {
         for entry in entries {
             if entry.given_up && given_up == GivenUp::Leave {
                 left += 1;
+                continue;
+            }
+            let is_overdue = entry.deadline.is_none_or(|deadline| deadline <= self.now);
+            if !is_overdue && alarm::is_on(Bug::RecoveryForgets) {
                 continue;
             }
             let id = entry.hold;

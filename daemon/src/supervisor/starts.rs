@@ -10,6 +10,7 @@ use super::hold::{Hold, Phase};
 use super::lanes::Job;
 use super::timers::Timer;
 use super::{MAX_WAITING_STARTS, Supervisor, WriteId, Written};
+use crate::alarm::{self, Bug};
 use crate::ledger::{HoldId, Record, StartOutcome};
 use crate::log::{CommandEvent, CommandKind, Severity, Subject};
 
@@ -33,6 +34,7 @@ impl Supervisor {
     pub(super) fn start(&mut self, door: &Door, source: IpAddr, until: Option<Timestamp>) {
         let hold = Hold::new(door, source, until);
         let mark = self.take_mark(&hold.subject);
+        let mark = mark.filter(|_| !alarm::is_on(Bug::ConsumedAfterStart));
         if self.stopping.is_some() {
             return self.refuse(&hold.subject, "the daemon is stopping");
         }
@@ -149,6 +151,9 @@ impl Supervisor {
         let (Some(stop), Some(deadline)) = (hold.commands.stop.clone(), hold.deadline) else {
             return self.queue_start(id);
         };
+        if alarm::is_on(Bug::StopInMemory) {
+            return self.queue_start(id);
+        }
         let record = Record::Intent {
             hold: id,
             door: hold.subject.door.clone(),

@@ -6,20 +6,19 @@ use anyhow::{Context as _, bail};
 use knock_engine::config::{Config, Sequences, parse_one_time_lines};
 use knock_engine::time::Timestamp;
 use knock_frontend::config_file::ConfigFile;
+use knock_frontend::files::Files as _;
 use knock_frontend::notice::told;
 use knock_frontend::recording::{ConfigText, Note};
 
-use super::{Daemon, startup};
-use crate::capture::Filter;
-use crate::log::{Logger, Severity};
+use super::{Daemon, Ears, World, hand_over, limits};
+use crate::capture::{Filter, IpVersions};
+use crate::log::Severity;
 use crate::settings::Settings;
 
-impl Daemon {
+impl<W: World> Daemon<W> {
     /// Reads the config anew. Where anything is wrong with it, the running one stays, whole.
-    pub(super) fn reload(&mut self) {
-        // systemd waits for what comes of it; elsewhere nobody listens.
-        let _ = self.notifier.reloading();
-        match self.load() {
+    pub fn reload(&mut self, ears: &mut impl Ears) {
+        match self.load(ears) {
             Ok(()) => {
                 let doors = self.config.doors.len();
                 let doors = if doors == 1 { "1 door".to_owned() } else { format!("{doors} doors") };
@@ -31,44 +30,44 @@ impl Daemon {
                 self.hands.notice(Severity::Error, text);
             }
         }
-        self.hands.logger.reopen();
-        self.announce();
+        self.hands.world.reopen_log();
     }
 
-    fn load(&mut self) -> anyhow::Result<()> {
-        let file = ConfigFile::read_in(&self.settings.folder, &self.settings.config)?;
+    fn load(&mut self, ears: &mut impl Ears) -> anyhow::Result<()> {
+        let files = self.hands.world.files();
+        let file = ConfigFile::read_from(files, &self.settings.folder, &self.settings.config)?;
         self.log_problems(&file);
         let path = self.settings.config.clone();
         let config = file.into_config(self.settings.strictness).with_context(|| name(&path))?;
         let mut settings = Settings::merge(&self.cli, &config.options, &self.settings.folder);
         let kept_for_life = settings.kept_for_life(&self.settings);
-        if let Some(reason) = self.kept.lacks(&startup::needs(&config, &[])) {
+        if let Some(reason) = self.hands.world.lacks(&config) {
             bail!("{}: {reason}", name(&path));
         }
-        let logger = self.changed_log(&settings)?;
-        let filter = Filter::new(&config, startup::ip_versions(settings.families));
-        self.captures.set_filter(filter).with_context(|| name(&path))?;
+        let log = self.changed_log(&settings)?;
+        let filter = Filter::new(&config, IpVersions::from(settings.families));
+        ears.set_filter(filter).with_context(|| name(&path))?;
         // From here on nothing can fail.
-        if let Some(logger) = logger {
-            self.hands.logger = logger;
+        if let Some(log) = log {
+            self.hands.world.set_log(log);
         }
         for key in kept_for_life {
             let text = format!("{}: {key} takes effect after a restart", name(&path));
             self.hands.notice(Severity::Warning, text);
         }
-        let now = self.clock.now();
+        let now = self.hands.world.now();
         self.put_in_place(config.clone(), now);
-        self.supervisor.handle_limits(startup::limits(&settings));
+        self.supervisor.handle_limits(limits(&settings));
         (self.config, self.settings) = (config, settings);
         Ok(())
     }
 
     /// Opens the log anew where the config has another one; an old one is only reopened.
-    fn changed_log(&self, settings: &Settings) -> anyhow::Result<Option<Logger>> {
+    fn changed_log(&self, settings: &Settings) -> anyhow::Result<Option<W::Log>> {
         if settings.log == self.settings.log {
             return Ok(None);
         }
-        startup::open_log(&settings.log).map(Some)
+        self.hands.world.open_log(&settings.log).map(Some)
     }
 
     /// Says what is wrong with a config and its one-time files, a line each.
@@ -95,7 +94,7 @@ impl Daemon {
         for index in 0..config.doors.len() {
             let Sequences::OneTime { path, .. } = &config.doors[index].sequences else { continue };
             let path = self.settings.path(path);
-            match std::fs::read(&path) {
+            match self.hands.world.files().read(&path) {
                 Ok(text) => config.set_one_time_lines(index, parse_one_time_lines(&text).0),
                 Err(error) => {
                     let text = format!("{}: cannot be read: {error}", path.display());
@@ -103,7 +102,7 @@ impl Daemon {
                 }
             }
         }
-        self.put_in_place(config.clone(), self.clock.now());
+        self.put_in_place(config.clone(), self.hands.world.now());
         self.config = config;
     }
 
@@ -113,14 +112,11 @@ impl Daemon {
             recorder.note(Note::Config { at, config: ConfigText::of(&config) });
         }
         self.engine.handle_config(config, at);
-    }
-
-    /// Tells the service manager that the daemon is ready, and what it does.
-    pub(super) fn announce(&self) {
-        let doors = self.config.doors.len();
-        let status = format!("{doors} doors, {} held open", self.supervisor.open_doors());
-        // Where nobody listens any more there is nobody to tell.
-        let _ = self.notifier.ready(&status);
+        self.configs += 1;
+        // What was due before it must not wait for whatever happens next: the engine has told it,
+        // so its next deadline is a later one.
+        hand_over(&mut self.engine, &mut self.supervisor, at);
+        self.hands.carry_out(&mut self.supervisor);
     }
 }
 
