@@ -107,7 +107,7 @@ fn drawn_traffic_keeps_its_events() {
 }
 
 /// A config with everything that tells something.
-const TELLING: &str = "[options]\nLogFile = /home/alice/knock.log\n\
+const TELLING: &str = "[options]\nLogFile = /srv/alice/knock.log\n\
     [ssh]\nsequence = 7000,8000:udp,9000\ntarget = 192.0.2.1\nallow = 198.51.100.0/24\n\
     deny = 198.51.100.128/25\nignore_ports = 440-450\n\
     start_command = open %IP% 22\nstop_command = close %IP%\n\
