@@ -19,6 +19,9 @@ pub(crate) const GRACE: Duration = Duration::from_secs(2);
 /// on the machine gets on, as when others tear down many namespaces.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
+/// How long a knock is waited for before it is done again: longer than a command may run.
+const SOME_PATIENCE: Duration = Duration::from_secs(40);
+
 /// A door: with iptables its rules are counted, with nft it is an element of a set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Door {
@@ -136,7 +139,7 @@ impl House {
     /// Waits until a start has run for a source. On a busy machine a door may have closed again
     /// before anybody looks.
     pub(crate) fn wait_until_let_in(&self, daemon: &Daemon, source: IpAddr) -> Result<()> {
-        wait::within(PATIENCE, &format!("{source} to be let in"), || {
+        wait::within(SOME_PATIENCE, &format!("{source} to be let in"), || {
             Ok(self.starts.count(source)? > 0)
         })
         .with_context(|| daemon.story())
