@@ -465,7 +465,7 @@ impl World {
         let Some(door) = doors.first() else { return };
         let steps = self.steps(door);
         let is_small = self.plan.max_attempts.is_some() || self.minds_everybody();
-        let most = if is_small { 200 } else { 6_000 };
+        let most = if is_small { 200 } else { 12_000 };
         self.swarm.note(Class::Flood);
         let mut random = self.swarm.random(Class::Flood).fork();
         let ports: Vec<_> = steps.iter().copied().chain([(Protocol::Tcp, 9)]).collect();
