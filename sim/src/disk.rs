@@ -246,9 +246,16 @@ impl Node {
 
     /// Makes all that was written safe.
     fn sync(&mut self) {
-        if !self.pending.is_empty() {
-            for pending in std::mem::take(&mut self.pending) {
-                self.keep(&pending, |_| true);
+        for pending in std::mem::take(&mut self.pending) {
+            match pending {
+                Pending::Length(len) => self.safe.resize(len, 0),
+                Pending::Bytes { offset, bytes } => {
+                    let end = offset + bytes.len();
+                    if end > self.safe.len() {
+                        self.safe.resize(end, 0);
+                    }
+                    self.safe[offset..end].copy_from_slice(&bytes);
+                }
             }
         }
     }

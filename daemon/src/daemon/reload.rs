@@ -88,16 +88,21 @@ impl<W: World> Daemon<W> {
     }
 
     /// Gives the engine the lines of all one-time files as they are now: one could not be marked,
-    /// and stays current (S12).
+    /// and stays current (S12). Of a file that can't be read, the lines that the engine has left
+    /// stay: those that the config began with are used.
     pub(super) fn read_sequences_again(&mut self) {
-        let mut config: Config = self.config.clone();
+        let mut config: Config = self.engine.config();
         for index in 0..config.doors.len() {
             let Sequences::OneTime { path, .. } = &config.doors[index].sequences else { continue };
             let path = self.settings.path(path);
             match self.hands.world.files().read(&path) {
                 Ok(text) => config.set_one_time_lines(index, parse_one_time_lines(&text).0),
                 Err(error) => {
-                    let text = format!("{}: cannot be read: {error}", path.display());
+                    let text = format!(
+                        "{}: cannot be read: {error}; its unused lines stay as they are known, but \
+                         for one that could not be marked; a reload (SIGHUP) reads it again",
+                        path.display()
+                    );
                     self.hands.notice(Severity::Error, text);
                 }
             }

@@ -1,5 +1,7 @@
 //! A sample of worlds, and every seed that has ever failed.
 
+mod one_time;
+
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
