@@ -15,8 +15,8 @@ use knock_benches::machine;
 use knock_benches::measure::{self, Run, Usage};
 use knock_benches::table::{self, Opens, Outcome, Row};
 
-/// Measure `knock-replay run` beside cat, tcpdump and knockd, a sweep of 60 values beside it, and
-/// print the medians as a table.
+/// Measure `knock-replay run` beside cat, tcpdump and knockd, and sweep, diff and extract beside it,
+/// and print the medians as a table.
 ///
 /// Makes the captures where they are missing and builds `knock-replay`. First checks that every
 /// honest knock opens its door, and no other; then everybody reads every capture in turn. Exits
@@ -176,7 +176,11 @@ fn measure_in_turn(
 
 fn opens(programs: &Programs, contender: Contender, files: &LoadFiles) -> Result<Opens> {
     Ok(match contender {
-        Contender::Cat | Contender::Tcpdump | Contender::Sweep => Opens::None,
+        Contender::Cat
+        | Contender::Tcpdump
+        | Contender::Sweep
+        | Contender::Diff
+        | Contender::Extract => Opens::None,
         Contender::Knockd => programs.knockd_opens(files)?.map_or(Opens::Unknown, Opens::Counted),
         Contender::Replay => Opens::Counted(programs.replay_opens(files)?),
     })
