@@ -25,26 +25,43 @@ pub enum Contender {
     Replay,
     /// `knock-replay sweep` of 60 values.
     Sweep,
+    /// `knock-replay diff` of the config with itself: two engines over one reading.
+    Diff,
+    /// `knock-replay extract`.
+    Extract,
     /// `knock-replay report`: the page.
     Report,
 }
 
 impl Contender {
     /// All contenders, in the order in which they take turns.
-    pub const ALL: [Self; 6] =
-        [Self::Cat, Self::Tcpdump, Self::Knockd, Self::Replay, Self::Sweep, Self::Report];
+    pub const ALL: [Self; 8] = [
+        Self::Cat,
+        Self::Tcpdump,
+        Self::Knockd,
+        Self::Replay,
+        Self::Sweep,
+        Self::Diff,
+        Self::Extract,
+        Self::Report,
+    ];
 
     /// How many times one run of `knock-replay` a sweep of 60 values may take on background
     /// traffic.
     pub const SWEEP_LIMIT: f64 = 3.0;
 
+    /// How many times one run of `knock-replay` an extract may take where nearly no packet concerns
+    /// a door.
+    pub const EXTRACT_LIMIT: f64 = 1.2;
+
     /// Tells whether it is measured on a load.
     #[must_use]
     pub fn takes_part(self, load: Load) -> bool {
         match self {
-            Self::Sweep => load == Load::P1,
-            Self::Report => load == Load::P3,
             Self::Cat | Self::Tcpdump | Self::Knockd | Self::Replay => true,
+            Self::Sweep | Self::Diff => load == Load::P1,
+            Self::Extract => load == Load::P4,
+            Self::Report => load == Load::P3,
         }
     }
 }
@@ -57,6 +74,8 @@ impl fmt::Display for Contender {
             Self::Knockd => "knockd 0.8",
             Self::Replay => "knock-replay",
             Self::Sweep => "sweep of 60",
+            Self::Diff => "diff",
+            Self::Extract => "extract",
             Self::Report => "report",
         })
     }
@@ -106,6 +125,20 @@ impl Programs {
                 command.args(["report", "-c"]).arg(&files.config).arg("--local");
                 command.arg(local_addresses()).args(["--force", "-o"]);
                 command.arg(files.trace.with_extension("html")).arg(&files.trace);
+                command
+            }
+            Contender::Diff => {
+                let mut command = Command::new(&self.replay);
+                command.args(["diff", "--local"]).arg(local_addresses());
+                command.arg("--old").arg(&files.config).arg("--new").arg(&files.config);
+                command.arg(&files.trace);
+                command
+            }
+            Contender::Extract => {
+                let mut command = Command::new(&self.replay);
+                command.args(["extract", "-c"]).arg(&files.config).arg("--local");
+                command.arg(local_addresses()).arg(&files.trace).arg("--force");
+                command.arg("-o").arg(files.trace.with_extension("extract.pcapng"));
                 command
             }
         }

@@ -68,6 +68,7 @@ fn write_row(text: &mut String, row: &Row, [tcpdump, cat, run]: [Option<Duration
     let usage = measured(row);
     let to_tcpdump = usage.zip(tcpdump).map(|(usage, base)| ratio(usage.cpu, base));
     let to_cat = usage.zip(cat).map(|(usage, base)| ratio(usage.cpu, base));
+    let to_run = usage.zip(run).map(|(usage, base)| ratio(usage.cpu, base));
     let cpu = match row.outcome {
         Outcome::Measured(usage) => format!("{:.3}", usage.cpu.as_secs_f64()),
         Outcome::OutOfTime(limit_s) => format!("> {limit_s}"),
@@ -80,9 +81,11 @@ fn write_row(text: &mut String, row: &Row, [tcpdump, cat, run]: [Option<Duration
     };
     let wanted = match row.contender {
         Contender::Replay => verdicts(row.load.wanted(), usage, to_tcpdump, to_cat),
-        Contender::Sweep => {
-            let to_run = usage.zip(run).map(|(usage, base)| ratio(usage.cpu, base));
-            verdict(Contender::SWEEP_LIMIT, "x knock-replay", to_run)
+        Contender::Sweep => verdict(Contender::SWEEP_LIMIT, "x knock-replay", to_run),
+        Contender::Extract => verdict(Contender::EXTRACT_LIMIT, "x knock-replay", to_run),
+        // Nobody asked for a limit, but a figure says more beside one run's.
+        Contender::Diff => {
+            to_run.map_or_else(String::new, |ratio| format!("{ratio:.2} x knock-replay"))
         }
         Contender::Cat | Contender::Tcpdump | Contender::Knockd | Contender::Report => {
             String::new()
@@ -160,6 +163,8 @@ mod tests {
             row(Contender::Knockd, Outcome::OutOfTime(60), Opens::Unknown),
             row(Contender::Replay, usage(330, 16_000_001), Opens::Counted(99)),
             row(Contender::Sweep, usage(980, 20_000_000), Opens::None),
+            row(Contender::Diff, usage(500, 20_000_000), Opens::None),
+            row(Contender::Extract, usage(400, 20_000_000), Opens::None),
         ];
         let text = markdown(&rows);
         let lines: Vec<&str> = text.lines().skip(2).collect();
@@ -172,6 +177,9 @@ mod tests {
              at most 16 MB: **not met** |",
             "| P1 | sweep of 60 | 0.980 | 0.98 | 4.90 | 1.960 | 20.0 |  | \
              at most 3 x knock-replay: met |",
+            "| P1 | diff | 0.500 | 0.50 | 2.50 | 1.000 | 20.0 |  | 1.52 x knock-replay |",
+            "| P1 | extract | 0.400 | 0.40 | 2.00 | 0.800 | 20.0 |  | \
+             at most 1.2 x knock-replay: **not met** |",
         ];
         assert_eq!(lines, expected);
     }

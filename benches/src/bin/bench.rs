@@ -15,7 +15,7 @@ use knock_benches::machine;
 use knock_benches::measure::{self, Run, Usage};
 use knock_benches::table::{self, Opens, Outcome, Row};
 
-/// Measure `knock-replay run` beside cat, tcpdump and knockd, a sweep of 60 values and a report
+/// Measure `knock-replay run` beside cat, tcpdump and knockd, and sweep, diff, extract and report
 /// beside it, and print the medians as a table.
 ///
 /// Makes the captures where they are missing and builds `knock-replay`. First checks that every
@@ -176,7 +176,12 @@ fn measure_in_turn(
 
 fn opens(programs: &Programs, contender: Contender, files: &LoadFiles) -> Result<Opens> {
     Ok(match contender {
-        Contender::Cat | Contender::Tcpdump | Contender::Sweep | Contender::Report => Opens::None,
+        Contender::Cat
+        | Contender::Tcpdump
+        | Contender::Sweep
+        | Contender::Diff
+        | Contender::Extract
+        | Contender::Report => Opens::None,
         Contender::Knockd => programs.knockd_opens(files)?.map_or(Opens::Unknown, Opens::Counted),
         Contender::Replay => Opens::Counted(programs.replay_opens(files)?),
     })

@@ -9,10 +9,10 @@ use crate::install::script;
 use crate::run::{Ran, in_namespaces};
 
 /// An installation of its own.
-struct Host(TempDir);
+pub(crate) struct Host(TempDir);
 
 impl Host {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let host = Self(tempfile::tempdir().unwrap());
         let prefix = host.at("prefix");
         let ran = script("install", &[("DESTDIR", &host.at("root")), ("PREFIX", &prefix)]);
@@ -24,11 +24,11 @@ impl Host {
         host
     }
 
-    fn at(&self, name: &str) -> PathBuf {
+    pub(crate) fn at(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }
 
-    fn write(&self, name: &str, text: &str) {
+    pub(crate) fn write(&self, name: &str, text: &str) {
         fs::write(self.at(name), text).unwrap();
     }
 
@@ -42,7 +42,7 @@ impl Host {
 
     /// Runs commands in which `init` is the script, `use` chooses a config, and `alive` tells
     /// whether the daemon of before is still there; returns what they say.
-    fn run(&self, script: &str) -> String {
+    pub(crate) fn run(&self, script: &str) -> String {
         let here = self.0.path().display();
         let script = format!(
             "cd {here}; mount --bind root/etc /etc; mount -t tmpfs none /run; ip link set lo up

@@ -7,6 +7,7 @@ mod helper;
 mod init;
 mod install;
 mod pages;
+mod reload;
 mod run;
 mod scripts;
 mod tests_map;
