@@ -33,7 +33,7 @@ use self::print::Report;
 use self::strength::Strength;
 use self::subject::Subject;
 use crate::PROGRAM;
-use crate::cli::{LookArgs, PageFormat};
+use crate::cli::{ColorWhen, LookArgs, PageFormat};
 use crate::run::{OutputError, is_coloured, palette, write_out};
 
 /// The longest lease that needs no `check_command`.
