@@ -109,7 +109,7 @@ fn a_one_time_file_that_cannot_be_marked_opens_nothing() {
                 .with_context(|| daemon.story())?;
             // The other door is none the worse for it.
             house.knock(Door::Element, source(round, 2)?)?;
-            house.wait_until_open(&daemon, Door::Element, source(round, 2)?)?;
+            house.wait_until_let_in(&daemon, source(round, 2)?)?;
             house.wait_until_shut(&daemon, OPEN + GRACE + wait::SOON)?;
             let ran = house.starts()? - before;
             ensure!(ran == 1, "{ran} starts ran\n{}", daemon.story());
@@ -133,7 +133,7 @@ fn opens_and_shuts(
 ) -> Result<()> {
     for (door, host) in Door::BOTH.into_iter().zip(50..) {
         house.knock(door, source(round, host)?)?;
-        house.wait_until_open(daemon, door, source(round, host)?)?;
+        house.wait_until_let_in(daemon, source(round, host)?)?;
     }
     house.wait_until_shut(daemon, OPEN + GRACE + wait::SOON)
 }

@@ -9,7 +9,7 @@ use knock_lab::{privilege, wait};
 use rustix::process::Signal;
 
 use crate::bench::{note, sample_or_full};
-use crate::house::{Door, GRACE, House, source};
+use crate::house::{Door, GRACE, House, PATIENCE, source};
 use crate::wrapper::wrap;
 
 const OPEN: Duration = Duration::from_secs(1);
@@ -76,9 +76,9 @@ fn count(house: &mut House, calls: &Calls) -> Result<usize> {
     let mut daemon = house.start()?;
     for (door, host) in Door::BOTH.into_iter().zip(1..) {
         house.knock(door, source(0, host)?)?;
-        house.wait_until_open(&daemon, door, source(0, host)?)?;
+        house.wait_until_let_in(&daemon, source(0, host)?)?;
     }
-    house.wait_until_shut(&daemon, OPEN + GRACE + wait::SOON)?;
+    house.wait_until_shut(&daemon, OPEN + GRACE + PATIENCE)?;
     let pid = daemon.pid()?.as_raw_nonzero().to_string();
     daemon.stop(wait::SOON)?;
     let mut threads: BTreeMap<String, usize> = BTreeMap::new();
@@ -127,12 +127,12 @@ fn try_one(house: &mut House, calls: &Calls, nth: usize, kill: bool, round: usiz
     house.setup.program = std::path::absolute(real)?;
     let mut daemon = house.start().with_context(|| format!("after {inject}"))?;
     house
-        .wait_until_shut(&daemon, OPEN + GRACE + wait::SOON)
+        .wait_until_shut(&daemon, OPEN + GRACE + PATIENCE)
         .with_context(|| format!("after {inject}"))?;
     let fresh = source(round, 200)?;
     house.knock(Door::Element, fresh)?;
-    house.wait_until_open(&daemon, Door::Element, fresh)?;
-    house.wait_until_shut(&daemon, OPEN + GRACE + wait::SOON)?;
+    house.wait_until_let_in(&daemon, fresh)?;
+    house.wait_until_shut(&daemon, OPEN + GRACE + PATIENCE)?;
     daemon.stop(wait::SOON)?;
     Ok(starts)
 }

@@ -80,7 +80,9 @@ fn each_reason_why_nothing_happened_has_its_packet() {
     engine.handle_packet(&packet(9000, 11, SYN), at(1));
     assert_eq!(engine.disregard(plain, &packet(7000, 12, SYN)), LockedOut);
     assert_eq!(engine.disregard(plain, &packet(7000, 13, ACK)), LockedOut);
-    assert_eq!(engine.disregard(elsewhere, &packet(7000, 14, SYN)), WrongTarget);
+    let to_another = Packet { destination: address("192.0.2.3"), ..packet(7000, 14, SYN) };
+    assert_eq!(engine.disregard(plain, &to_another), WrongTarget);
+    assert_eq!(engine.disregard(elsewhere, &packet(7000, 15, SYN)), WrongTarget);
 }
 
 #[test]
