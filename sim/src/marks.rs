@@ -1,7 +1,7 @@
 //! Rare states that a long run must have been in.
 //!
 //! A simulation that never gets into trouble proves nothing. Wherever a state is rare and matters,
-//! the code says [`sometimes!`]; a long run that has never been there fails, for then a fault class
+//! the code says `sometimes!`; a long run that has never been there fails, for then a fault class
 //! is broken, or too weak, or hidden by another one.
 
 use std::cell::RefCell;
@@ -89,7 +89,7 @@ pub fn take() -> Vec<u64> {
     REACHED.with_borrow_mut(|reached| std::mem::replace(reached, [0; LEN]).to_vec())
 }
 
-/// Says that the world is in a rare state, by the words that [`ALL`](crate::marks::ALL) has for it;
+/// Says that the world is in a rare state, by the words that [`ALL`] has for it;
 /// with a condition in front, only where that holds.
 macro_rules! sometimes {
     ($name:literal) => {{
