@@ -1,7 +1,7 @@
 //! Ten bugs that can be switched on, one at a time, to see that the simulation finds them.
 //!
 //! The first five are knockd's own. They are there only with the feature `alarm`, which nothing but
-//! `make sim-alarm` turns on; without it [`is_on`] is `false` at compile time, and nothing is left of
+//! `make sim-alarm` turns on; without it `is_on` is `false` at compile time, and nothing is left of
 //! them.
 
 #[cfg(feature = "alarm")]
