@@ -29,7 +29,8 @@ const KEPT: [(&str, u32); 9] = [
     ("::ffff:224.0.0.0", 100),
     // 255.255.255.255 is no multicast, but nobody's address either (S4).
     ("::ffff:255.255.255.255", 128),
-    ("::", 127),
+    // Nobody's address, and with it its neighbour, loopback.
+    ("::", 128),
     ("::ffff:0:0", 96),
     ("fe80::", 10),
     ("ff00::", 8),
@@ -166,6 +167,16 @@ mod tests {
             let image = map.map_net(net);
             prop_assert_eq!(net.contains(&b), image.contains(&map.map(b)));
             prop_assert!(image.contains(&map.map(a)));
+        }
+    }
+
+    #[test]
+    fn nobody_s_address_and_loopback_stay_under_every_key() {
+        for key in 0..=255 {
+            let mut map = addresses(key);
+            for address in [Ipv6Addr::UNSPECIFIED, Ipv6Addr::LOCALHOST].map(IpAddr::V6) {
+                assert_eq!(map.map(address), address, "key {key}");
+            }
         }
     }
 
